@@ -1,0 +1,187 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Run this project's tests through stestr and say how many passed.
+
+``python -m tools.run_tests [--json FILE] [--concurrency N] [REGEX ...]``
+
+What stestr prints is shown while it runs. The counts come from the recorded
+subunit stream, the last line of the output is
+``N passed, N failed, N skipped``, and a run without any test is a failure.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+from stestr.repository import util as repositories
+import subunit
+import testtools
+
+VERDICTS = ('passed', 'failed', 'skipped')
+PASSED = ('success', 'xfail')
+SKIPPED = ('skip',)
+
+# Between tests, when no fixture captures it, Nova logs to standard output.
+# That is left out. Of standard error the last lines are shown when a run goes
+# wrong: discovery reports there what it cannot import.
+LOG_LINE = re.compile(
+    r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \d+ (DEBUG|INFO|WARNING) ')
+LAST_LINES = 40
+
+
+@dataclasses.dataclass
+class Run:
+    """The outcome of one run of stestr.
+
+    ``verdicts`` maps the id of a test to ``passed``, ``failed`` or
+    ``skipped``. ``seconds`` is wall time and ``cpu_seconds`` the time of
+    all processes, both with discovery.
+    """
+
+    verdicts: dict = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def count(self, verdict):
+        return sum(1 for given in self.verdicts.values() if given == verdict)
+
+    def counts(self):
+        return {verdict: self.count(verdict) for verdict in VERDICTS}
+
+    @property
+    def ok(self):
+        counts = self.counts()
+        return bool(counts['passed']) and not counts['failed']
+
+
+def describe(counts):
+    """``{'passed': 3, ...}`` -> ``3 passed, 0 failed, 0 skipped``."""
+    return '%(passed)d passed, %(failed)d failed, %(skipped)d skipped' % counts
+
+
+def _newest(folder):
+    """The newest run recorded in a folder's stestr repository, or None."""
+    try:
+        return repositories.get_repo_open(repo_url=folder).get_latest_run()
+    except Exception:  # each kind of repository has its own "nothing here"
+        return None
+
+
+def _verdicts(recorded):
+    verdicts = {}
+
+    def note(test):
+        if test['status'] in PASSED:
+            verdict = 'passed'
+        elif test['status'] in SKIPPED:
+            verdict = 'skipped'
+        else:  # also a test that began and never ended
+            verdict = 'failed'
+        verdicts[test['id']] = verdict
+
+    result = testtools.StreamToDict(note)
+    result.startTestRun()
+    try:
+        subunit.ByteStreamToStreamResult(
+            recorded.get_subunit_stream(), non_subunit_name='stdout',
+        ).run(result)
+    finally:
+        result.stopTestRun()
+    verdicts.pop('stdout', None)
+    return verdicts
+
+
+def _cpu_seconds():
+    """What the processes that have ended below this one have used."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def run(arguments, folder='.', options=(), env=None):
+    """Run ``stestr run`` in a folder and read what it recorded there.
+
+    :param arguments: of ``stestr run``, a list of str
+    :param folder: the working directory, and home of ``.stestr``
+    :param options: of ``stestr`` itself, before the word ``run``
+    :param env: the environment, or None for this process's own
+    :returns: a :class:`Run`
+    """
+    before = _newest(folder)
+    began = time.monotonic()
+    began_cpu = _cpu_seconds()
+    with tempfile.TemporaryFile('w+', errors='replace') as noise:
+        with subprocess.Popen(
+                [sys.executable, '-m', 'stestr', *options, 'run', *arguments],
+                cwd=folder, env=dict(env or os.environ, PYTHONUNBUFFERED='1'),
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=noise,
+                text=True, errors='replace') as stestr:
+            for line in stestr.stdout:
+                if not LOG_LINE.match(line):
+                    print(line, end='', flush=True)
+        code = stestr.returncode
+        if code:
+            noise.seek(0)
+            sys.stderr.writelines(noise.readlines()[-LAST_LINES:])
+    outcome = Run(seconds=time.monotonic() - began,
+                  cpu_seconds=_cpu_seconds() - began_cpu)
+    after = _newest(folder)
+    if after is not None and (
+            before is None or before.get_id() != after.get_id()):
+        outcome.verdicts = _verdicts(after)
+    if code and not outcome.count('failed'):
+        # Discovery failed, or stestr died: never let that pass for success.
+        outcome.verdicts['stestr (exit status %d)' % code] = 'failed'
+    return outcome
+
+
+def forget(path):
+    """Remove the counts of an earlier run, if there are any."""
+    if path and os.path.exists(path):
+        os.unlink(path)
+
+
+def write_json(path, counts, **more):
+    """Write counts, and whatever else is known, for tools/tally.py."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, 'w') as file:
+        json.dump(dict(counts, **more), file, indent=1)
+        file.write('\n')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--json', metavar='FILE', help='write the counts here')
+    parser.add_argument('--concurrency', metavar='N', default='2',
+                        help='test workers (default: %(default)s)')
+    parser.add_argument('regex', nargs='*', help='run only tests that match')
+    args = parser.parse_args()
+
+    forget(args.json)
+    outcome = run(['--concurrency', args.concurrency, *args.regex])
+    if args.json:
+        write_json(args.json, outcome.counts(),
+                   seconds=round(outcome.seconds))
+    if not outcome.verdicts:
+        print('No test ran.')
+    print(describe(outcome.counts()), flush=True)
+    return 0 if outcome.ok else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
