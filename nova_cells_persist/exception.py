@@ -1,0 +1,169 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""One class a situation; each carries its data and one sentence.
+
+The sentence says what happened, to which server, in which database, and what
+to do. Nothing of Nova is imported here.
+"""
+
+
+class CellsPersistException(Exception):
+    """Base of all of them. Subclasses set ``message``, a %-format."""
+
+    message = 'An unknown error occurred in nova-cells-persist.'
+
+    def __init__(self, **data):
+        self.data = data
+        super().__init__(self.message % data)
+
+
+class SetupError(CellsPersistException):
+    """Nova cannot run with the plugin as it is configured or installed.
+
+    The process has to end: to go on would mean a Nova without the plugin, in
+    a deployment whose operator believes that it is there.
+    """
+
+
+class NovaNotFound(SetupError):
+    message = ('nova-cells-persist is installed in an environment that has '
+               'no Nova. Install it with the pip of the environment from '
+               'which Nova runs.')
+
+
+class UnsupportedNova(SetupError):
+    message = ('nova-cells-persist %(plugin)s supports Nova %(first)d to '
+               '%(last)d, this is Nova %(nova)s. Install a release of '
+               'nova-cells-persist for it, or remove "cells_persist" from '
+               'config_source in nova.conf to run Nova without it.')
+
+
+class UnknownOption(SetupError):
+    message = ('nova-cells-persist: [cells_persist] has no option '
+               '%(names)s; it has %(known)s. Correct nova.conf.')
+
+
+class WrongDriver(SetupError):
+    message = ('nova-cells-persist: config_source in nova.conf names '
+               '[cells_persist], but its driver is %(driver)r. Set "driver = '
+               'nova_cells_persist" in [cells_persist], or remove '
+               '"cells_persist" from config_source.')
+
+
+class WrongGroup(SetupError):
+    message = ('nova-cells-persist: its section in nova.conf is '
+               '[cells_persist], not [%(group)s]. Set "config_source = '
+               'cells_persist" and rename the section.')
+
+
+class ObjectReplaced(SetupError):
+    message = ('nova-cells-persist: the object %(name)s is not Nova\'s own '
+               'but %(found)s. Another plugin has replaced it; remove one of '
+               'the two.')
+
+
+class DuplicateExtension(SetupError):
+    message = ('nova-cells-persist: %(name)r is registered twice under '
+               '%(namespace)s: by %(first)s and by %(second)s. Uninstall one '
+               'of them.')
+
+
+class BrokenExtension(SetupError):
+    message = ('nova-cells-persist: %(name)r of %(namespace)s cannot be '
+               'loaded: %(reason)s. Reinstall the package that it is from.')
+
+
+class HookTargetMissing(SetupError):
+    message = ('nova-cells-persist: %(module)s has no %(attribute)s, which '
+               'the hook %(hook)r needs; this Nova has been changed. Run an '
+               'unmodified Nova, or remove "cells_persist" from '
+               'config_source in nova.conf.')
+
+
+class SchemaNotReady(SetupError):
+    message = ('nova-cells-persist: the tables in the %(database)s are at '
+               'version %(found)s, this code needs %(needed)s. Run '
+               '"nova-cells-persist db sync", then start the service again.')
+
+
+class SchemaAhead(SetupError):
+    message = ('nova-cells-persist: the tables in the %(database)s are at '
+               'version %(found)s, which this code does not know; it knows '
+               '%(needed)s. A newer nova-cells-persist has been here: '
+               'install that one.')
+
+
+class DatabaseError(CellsPersistException):
+    """The command line's answer to a database that cannot be used."""
+
+    message = ('The %(database)s cannot be used: %(reason)s. Check its '
+               'connection in nova.conf, or in its cell mapping, and that it '
+               'runs.')
+
+
+class UnknownMigrations(CellsPersistException):
+    message = ('There is no migration repository %(name)r in '
+               'nova_cells_persist.migrations; there is %(known)s.')
+
+
+class MigrateMissing(CellsPersistException):
+    message = ('Nova %(nova)d needs sqlalchemy-migrate for its tables, which '
+               'cannot be imported: %(reason)s. Install '
+               'nova-cells-persist[migrate].')
+
+
+class UnknownCell(CellsPersistException):
+    message = ('No cell is named %(name)r or has that uuid. The cells are: '
+               '%(known)s.')
+
+
+class NoAPIDatabase(CellsPersistException):
+    message = ('This nova.conf has no [api_database]connection, so only the '
+               'database in its [database] is known. Leave out --api and '
+               '--cell, or give the nova.conf of nova-api with --config-file.')
+
+
+class NotConfirmed(CellsPersistException):
+    message = 'Nothing was dropped, since the answer was not "yes".'
+
+
+class SeveralErrors(CellsPersistException):
+    """One line for each; ``errors`` is a list of exceptions."""
+
+    def __init__(self, errors):
+        self.data = {'errors': errors}
+        Exception.__init__(self, '\n'.join(str(error) for error in errors))
+
+
+class SpecTooLarge(CellsPersistException):
+    message = ('The request spec of server %(instance_uuid)s takes %(size)d '
+               'bytes, the column holds %(limit)d. Nothing was written.')
+
+
+class BuildTooLarge(CellsPersistException):
+    message = ('The build request of server %(instance_uuid)s takes '
+               '%(size)d bytes, the column holds %(limit)d. Nothing was '
+               'written.')
+
+
+class TooManyWriters(CellsPersistException):
+    message = ('The request spec of server %(instance_uuid)s was not saved '
+               'in the %(database)s: %(attempts)d times another writer was '
+               'faster. Try again.')
+
+
+class UnreadableRow(CellsPersistException):
+    """A row is there but is no object that this process understands."""
+
+    message = ('Table %(table)s in the %(database)s: the row of server '
+               '%(instance_uuid)s cannot be read: %(reason)s')
