@@ -1,0 +1,208 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""nova-cells-persist db: the tables of the plugin, in every database."""
+
+import functools
+import logging
+
+from cliff import command
+from cliff import lister
+from oslo_config import cfg
+from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
+
+from nova_cells_persist import exception
+
+LOG = logging.getLogger(__name__)
+
+
+class _Schemas:
+    """Which databases a command is about, and how it goes through them."""
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--api', action='store_true',
+            help='Only the API database (and the cells given with --cell).')
+        parser.add_argument(
+            '--cell', metavar='NAME', action='append', default=[],
+            help='Only the database of the cell of that name or uuid; may be '
+                 'given several times.')
+        return parser
+
+    def for_each(self, args, function):
+        """Call function(schema) for each database that was asked for.
+
+        One that cannot be used does not keep the others from theirs: run()
+        names it in the end.
+
+        :returns: an iterator of (schema name, what the function returned)
+        """
+        for name, open_schema in _chosen(args):
+            try:
+                yield name, function(open_schema())
+            except exception.CellsPersistException as exc:
+                self._failed.append(exc)
+            except Exception as exc:
+                # Of the driver, of SQLAlchemy, oslo.db or an engine of
+                # migrations: whatever it is, it is about this database.
+                LOG.debug('%s: %s', name, exc, exc_info=True)
+                self._failed.append(exception.DatabaseError(
+                    database=name, reason=_reason(exc)))
+
+    def run(self, parsed_args):
+        """Run the command.
+
+        :raises: SeveralErrors with all databases that could not be used,
+            after the output about the others
+        """
+        self._failed = []
+        status = super().run(parsed_args)
+        if self._failed:
+            raise exception.SeveralErrors(errors=self._failed)
+        return status
+
+
+def _chosen(args):
+    """Return (name, function that opens the Schema) of each database."""
+    from nova_cells_persist.db import migration
+    if not cfg.CONF.api_database.connection:
+        if args.api or args.cell:
+            raise exception.NoAPIDatabase()
+        return _own_cell()
+    chosen = []
+    if args.api or not args.cell:
+        chosen.append(('API database', migration.api_schema))
+    if args.cell or not args.api:
+        chosen.extend(_cells(args.cell))
+    return chosen
+
+
+def _own_cell():
+    from nova import context
+    from nova_cells_persist.db import migration
+    admin = context.get_admin_context()
+    return [('database of this cell', lambda: migration.cell_schema(admin))]
+
+
+def _cells(wanted):
+    from nova import context
+    from nova_cells_persist.db import migration
+    admin = context.get_admin_context()
+    try:
+        mappings = migration.cells(admin)
+    except Exception as exc:
+        raise exception.DatabaseError(
+            database='list of cells in the API database', reason=_reason(exc))
+    for name in wanted:
+        if not any(name in (cell.name, cell.uuid) for cell in mappings):
+            raise exception.UnknownCell(
+                name=name, known=', '.join(
+                    cell.name or cell.uuid for cell in mappings) or 'none')
+    return [('database of cell %s' % (cell.name or cell.uuid),
+             functools.partial(migration.mapped_schema, cell))
+            for cell in mappings
+            if not wanted or {cell.name, cell.uuid} & set(wanted)]
+
+
+def _reason(exc):
+    """Return what is wrong with a database, in one line."""
+    if isinstance(exc, db_exc.DBNonExistentTable):
+        return ('it has no table %s, run "nova-manage api_db sync" first' %
+                exc.table)
+    if (isinstance(exc, (sa_exc.ArgumentError, ValueError)) and
+            not isinstance(exc, sa_exc.NoSuchModuleError)):
+        # What SQLAlchemy says repeats it, with the password.
+        return 'its connection is no URL that SQLAlchemy can parse'
+    text = str(getattr(exc, 'orig', None) or exc).strip()
+    return (text or type(exc).__name__).splitlines()[0].rstrip('.')
+
+
+class Sync(_Schemas, command.Command):
+    """Make the tables, or bring them to the version that this code needs.
+
+    Run it after "nova-manage api_db sync" and "nova-manage db sync", and
+    again after each upgrade of the plugin or of Nova. It does nothing where
+    nothing is to be done.
+    """
+
+    def take_action(self, parsed_args):
+        def sync(schema):
+            return schema.sync(), schema.needed
+
+        for name, (before, after) in self.for_each(parsed_args, sync):
+            self.app.stdout.write(
+                '%s: %s\n' % (name, 'is at version %s' % after
+                              if before == after else
+                              'brought from version %s to version %s' %
+                              (before or 'none', after)))
+
+
+class Version(_Schemas, lister.Lister):
+    """Show which version the tables are at in each database."""
+
+    def take_action(self, parsed_args):
+        found = self.for_each(
+            parsed_args,
+            lambda schema: (schema.version() or 'none', schema.needed))
+        return (('Database', 'Version', 'Needed'),
+                [(name,) + versions for name, versions in found])
+
+
+class Check(_Schemas, lister.Lister):
+    """Show where the tables differ from what this code expects.
+
+    The exit status is 1 if they do anywhere, 0 if they agree.
+    """
+
+    def take_action(self, parsed_args):
+        found = self.for_each(parsed_args,
+                              lambda schema: schema.differences())
+        rows = [(name, difference) for name, differences in found
+                for difference in differences]
+        self._differ = bool(rows)
+        return ('Database', 'Difference'), rows
+
+    def run(self, parsed_args):
+        return super().run(parsed_args) or int(self._differ)
+
+
+class Drop(_Schemas, command.Command):
+    """Drop the tables with all that is in them, to remove the plugin.
+
+    Switch the plugin off in every nova.conf first and restart the services.
+    Nova's own tables are left alone.
+    """
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument('--yes', action='store_true',
+                            help='Do not ask.')
+        return parser
+
+    def take_action(self, parsed_args):
+        if not parsed_args.yes and not self._confirmed(parsed_args):
+            raise exception.NotConfirmed()
+        for name, dropped in self.for_each(
+                parsed_args, lambda schema: schema.drop()):
+            self.app.stdout.write(
+                '%s: %s\n' % (name, 'dropped ' + ', '.join(dropped)
+                              if dropped else 'has no table of the plugin'))
+
+    def _confirmed(self, parsed_args):
+        names = ', '.join(name for name, _ in _chosen(parsed_args))
+        self.app.stdout.write(
+            'Every revision of every request spec in the %s will be lost. '
+            'Type "yes" to drop the tables: ' % names)
+        self.app.stdout.flush()
+        return self.app.stdin.readline().strip().lower() == 'yes'

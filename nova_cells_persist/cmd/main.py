@@ -1,0 +1,130 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The command nova-cells-persist."""
+
+import logging
+import re
+import sys
+import warnings
+
+from cliff import app
+from cliff import commandmanager
+from cliff import complete
+from cliff import help as cliff_help
+from oslo_config import cfg
+
+from nova_cells_persist import exception
+from nova_cells_persist import plugin
+
+NAMESPACE = 'nova_cells_persist.command'
+
+# The part of a URL, or of what a driver makes of it, before its host.
+_CREDENTIALS = re.compile(r'[^\s\'"(]+@')
+
+
+class CellsPersistApp(app.App):
+    """Reads nova.conf as nova-manage does, then runs a command."""
+
+    NAME = 'nova-cells-persist'
+    LOG = logging.getLogger(NAME)
+    # Warnings and errors; what libraries do in between is for --verbose.
+    DEFAULT_VERBOSE_LEVEL = 0
+
+    def __init__(self):
+        super().__init__(
+            description='Look after what nova-cells-persist keeps.',
+            version=plugin.version(),
+            command_manager=commandmanager.CommandManager(NAMESPACE),
+            deferred_help=True)
+
+    def build_option_parser(self, description, version, argparse_kwargs=None):
+        parser = super().build_option_parser(
+            description, version, argparse_kwargs)
+        parser.add_argument(
+            '--config-file', metavar='PATH', action='append', default=[],
+            help='A nova.conf to read; may be given several times. Without '
+                 'it the files are found as nova-manage finds them.')
+        parser.add_argument(
+            '--config-dir', metavar='DIR', action='append', default=[],
+            help='A folder of which all *.conf files are read, after the '
+                 'files; may be given several times.')
+        return parser
+
+    def configure_logging(self):
+        super().configure_logging()
+        for handler in logging.getLogger('').handlers:
+            handler.addFilter(self._tidy)
+
+    def _tidy(self, record):
+        """Keep credentials, and a traceback unless asked for, out of a log."""
+        record.msg = _CREDENTIALS.sub('***@', record.getMessage())
+        record.args = ()
+        if not self.options.debug:
+            record.exc_info = record.exc_text = None
+        return True
+
+    def prepare_to_run_command(self, cmd):
+        if not isinstance(cmd, (cliff_help.HelpCommand,
+                                complete.CompleteCommand)):
+            _configure(self.options)
+
+
+def _configure(options):
+    """Read nova.conf, so that Nova's objects can be used.
+
+    :raises: SetupError if there is no Nova beside us, or not a supported one
+    """
+    plugin.check_supported()
+    # Nova imports eventlet where it is installed, also to do without it.
+    warnings.filterwarnings('ignore', r'\s*Eventlet is deprecated')
+    from nova import config
+    from nova import objects
+
+    argv = ['nova-cells-persist']
+    for path in options.config_file:
+        argv += ['--config-file', path]
+    for path in options.config_dir:
+        argv += ['--config-dir', path]
+    # With RPC: a cell mapping cannot be read without its options.
+    config.parse_args(argv, configure_db=False)
+    # Somebody waits at a terminal: a database that does not answer is said
+    # at once, not after the minutes for which a service would try again.
+    for group in ('database', 'api_database'):
+        cfg.CONF.set_override('max_retries', 0, group=group)
+    from nova.db.api import api as api_db_api
+    from nova.db.main import api as main_db_api
+    main_db_api.configure(cfg.CONF)
+    api_db_api.configure(cfg.CONF)
+    plugin.load()
+    objects.register_all()
+
+
+def main(argv=None):
+    """Run a command.
+
+    :param argv: the arguments; those of the process if None
+    :returns: the exit status: not zero if anything went wrong
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        # Without a command cliff would open a shell of its own.
+        return CellsPersistApp().run(argv or ['--help'])
+    except cliff_help.HelpExit:
+        return 0
+    except exception.CellsPersistException as exc:
+        print(exc, file=sys.stderr)
+        return 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

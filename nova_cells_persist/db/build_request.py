@@ -1,0 +1,116 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Statements on builds in flight: the plugin's rows, and Nova's own.
+
+Each function takes the session of a transaction in the API database.
+"""
+
+import sqlalchemy as sa
+
+from nova.db.api import models as api_models
+
+from nova_cells_persist.db import models
+
+_TABLE = models.build_request
+_NOVA = api_models.BuildRequest.__table__
+_SPECS = api_models.RequestSpec.__table__
+_MAPPINGS = api_models.InstanceMapping.__table__
+
+
+def insert(session, values):
+    """Insert one build.
+
+    :param values: a dict, column to value
+    :returns: the id of the row
+    :raises: oslo_db DBDuplicateEntry if the server has one already
+    """
+    result = session.execute(sa.insert(_TABLE).values(**values))
+    return result.inserted_primary_key[0]
+
+
+def update(session, instance_uuid, values):
+    """Change a build.
+
+    :returns: whether there was one
+    """
+    return bool(session.execute(
+        sa.update(_TABLE)
+        .where(_TABLE.c.instance_uuid == instance_uuid)
+        .values(**values)).rowcount)
+
+
+def get(session, instance_uuid):
+    """Return one build with its request spec, or None.
+
+    :returns: a row of the table build_request, and in it ``spec``, the JSON
+        of Nova's own row in request_specs or None, and
+        ``mirror_updated_at``, of its row in build_requests
+    """
+    return session.execute(
+        _builds().where(_TABLE.c.instance_uuid == instance_uuid)).first()
+
+
+def unmapped(session, project_id=None):
+    """Return the builds of servers that have no cell.
+
+    :param project_id: only those of this project; of all if None
+    :returns: a list of rows as of get()
+    """
+    return session.execute(_without_cell(_builds(), _TABLE, project_id)
+                           ).fetchall()
+
+
+def nova_only(session, project_id=None):
+    """Return the rows that only Nova's table has, of servers without a cell.
+
+    They were accepted by an API node without the plugin.
+
+    :param project_id: only those of this project; of all if None
+    :returns: a list of rows of Nova's table build_requests
+    """
+    query = sa.select(_NOVA).where(
+        ~sa.exists().where(_TABLE.c.instance_uuid == _NOVA.c.instance_uuid))
+    return session.execute(_without_cell(query, _NOVA, project_id)).fetchall()
+
+
+def delete(session, instance_uuid, unmirrored=False):
+    """Delete a build.
+
+    :param unmirrored: only if it never had a row in Nova's own table
+    :returns: whether there was one
+    """
+    query = sa.delete(_TABLE).where(_TABLE.c.instance_uuid == instance_uuid)
+    if unmirrored:
+        query = query.where(_TABLE.c.mirror_id.is_(None))
+    return bool(session.execute(query).rowcount)
+
+
+def _builds():
+    # A row that had a mirror and has none any more was deleted by a node
+    # without the plugin; so it is no build.
+    return sa.select(
+        _TABLE, _SPECS.c.spec, _NOVA.c.updated_at.label('mirror_updated_at')
+    ).select_from(
+        _TABLE
+        .outerjoin(_SPECS, _SPECS.c.instance_uuid == _TABLE.c.instance_uuid)
+        .outerjoin(_NOVA, _NOVA.c.id == _TABLE.c.mirror_id)
+    ).where(sa.or_(_TABLE.c.mirror_id.is_(None), _NOVA.c.id.is_not(None)))
+
+
+def _without_cell(query, table, project_id):
+    query = query.where(~sa.exists().where(sa.and_(
+        _MAPPINGS.c.instance_uuid == table.c.instance_uuid,
+        _MAPPINGS.c.cell_id.is_not(None))))
+    if project_id is not None:
+        query = query.where(table.c.project_id == project_id)
+    return query.order_by(table.c.id)

@@ -1,0 +1,105 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Which database: the one rule, and nothing else.
+
+A record of the plugin stands either in the API database or in a cell's. The
+context decides:
+
+1. it is targeted at a cell: that cell's database;
+2. it is not, and this process knows the API database: that one;
+3. it is not, and this process knows no API database, so it serves one cell:
+   its own database.
+
+Rule 3 is read from the configuration, never found out by trying: a factory
+of oslo.db that was not configured silently connects to [database].
+
+Nova's transaction contexts are looked up each time and never kept: Nova, and
+its tests even more, exchange them.
+"""
+
+from oslo_config import cfg
+
+from nova.db.api import api as api_db_api
+from nova.db.main import api as main_db_api
+
+API = 'api'
+CELL = 'cell'
+
+
+def is_cell_level():
+    """Whether this process serves one cell and cannot reach the API database.
+
+    So does the conductor of a cell. nova-compute reaches no database at all;
+    what it asks for runs in its cell's conductor.
+    """
+    return not cfg.CONF.api_database.connection
+
+
+def kind(context):
+    """Return API or CELL: the kind of database that the context names."""
+    if getattr(context, 'db_connection', None) or is_cell_level():
+        return CELL
+    return API
+
+
+def is_api(context):
+    """Whether the context names the API database."""
+    return kind(context) == API
+
+
+def name(context):
+    """Return the database that the context names, in words, for a log."""
+    if is_api(context):
+        return 'API database'
+    if getattr(context, 'cell_uuid', None):
+        return 'database of cell %s' % context.cell_uuid
+    return 'database of this cell'
+
+
+def reader(context):
+    """Return a context manager that yields a session, to read."""
+    return _facade(context).reader.using(context)
+
+
+def writer(context):
+    """Return a context manager that yields a session, to write.
+
+    It joins the transaction in that database that the context is in, if any.
+    """
+    return _facade(context).writer.using(context)
+
+
+def api_reader(context):
+    """As reader(), of the API database whatever the context is targeted at.
+
+    So do Nova's own objects that stand in the API database.
+    """
+    return api_db_api.context_manager.reader.using(context)
+
+
+def api_writer(context):
+    """As writer(), of the API database whatever the context is targeted at."""
+    return api_db_api.context_manager.writer.using(context)
+
+
+def engine(context):
+    """Return the engine of the database that the context names."""
+    if is_api(context):
+        return api_db_api.get_engine()
+    return main_db_api.get_engine(context=context)
+
+
+def _facade(context):
+    if is_api(context):
+        return api_db_api.context_manager
+    return main_db_api.get_context_manager(context)
