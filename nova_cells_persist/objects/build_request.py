@@ -1,0 +1,187 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""BuildRequest and BuildRequestList, answered from the plugin's table.
+
+Stands in for nova/objects/build_request.py. A build is written into the
+table build_request and, while [cells_persist]mirror_build_requests is on,
+into Nova's build_requests too, in one transaction. What only Nova's table
+has was accepted by a node without the plugin; it is found all the same.
+"""
+
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_serialization import jsonutils
+
+from nova import exception as nova_exc
+from nova.objects import base
+from nova.objects import build_request as stock
+
+from nova_cells_persist.db import build_request as db_build
+from nova_cells_persist.db import database
+from nova_cells_persist import exception
+from nova_cells_persist.objects import build_row
+from nova_cells_persist.objects import request_spec
+
+CONF = cfg.CONF
+LOG = logging.getLogger(__name__)
+
+UNREADABLE = request_spec.UNREADABLE
+
+
+def remotable_classmethod(function):
+    """Decorate as the Nova beside us does; 34 has dropped its own."""
+    legacy = getattr(base, 'remotable_classmethod', None)
+    if legacy is not None:
+        return legacy(function)
+    return classmethod(base.remotable(function))
+
+
+class BuildRequest(stock.BuildRequest):
+    """A server that has been accepted and has no cell yet.
+
+    ``request_spec`` is a field of it, though not one on the wire, where
+    nothing may change: the super-conductor is sent both objects.
+    """
+
+    _request_spec = None
+
+    @property
+    def request_spec(self):
+        """The RequestSpec under which the server is being scheduled.
+
+        :raises: RequestSpecNotFound when it is read from the database and
+            there is none
+        """
+        if self._request_spec is None:
+            self._request_spec = (
+                request_spec.RequestSpec.get_by_instance_uuid(
+                    self._context, self.instance_uuid))
+        return self._request_spec
+
+    @request_spec.setter
+    def request_spec(self, value):
+        self._request_spec = value
+
+    def _get_update_primitives(self):
+        updates = super()._get_update_primitives()
+        if self._request_spec is not None and 'id' not in self:
+            # create() is about to hand the updates to _create_in_db().
+            updates['spec'] = self._request_spec.persisted
+        return updates
+
+    @staticmethod
+    def _create_in_db(context, updates):
+        updates = dict(updates)
+        values = build_row.columns(updates, updates.pop('spec', None))
+        values.update(instance_uuid=updates.get('instance_uuid'),
+                      project_id=updates.get('project_id'))
+        with database.api_writer(context) as session:
+            if CONF.cells_persist.mirror_build_requests:
+                row = stock.BuildRequest._create_in_db(context, updates)
+                db_build.insert(session, dict(
+                    values, mirror_id=row['id'],
+                    created_at=row['created_at']))
+                return row
+            db_build.insert(session, values)
+            return build_row.nova_row(
+                db_build.get(session, values['instance_uuid']))
+
+    @staticmethod
+    def _get_by_instance_uuid_from_db(context, instance_uuid):
+        with database.api_reader(context) as session:
+            row = db_build.get(session, instance_uuid)
+        if row is None:
+            return stock.BuildRequest._get_by_instance_uuid_from_db(
+                context, instance_uuid)
+        return row
+
+    @staticmethod
+    def _from_db_object(context, req, db_req):
+        """As Nova's, of a row of either table.
+
+        :raises: BuildRequestNotFound if neither the row nor its mirror can
+            be read
+        """
+        if not hasattr(db_req, 'request_obj'):
+            return stock.BuildRequest._from_db_object(context, req, db_req)
+        try:
+            if not build_row.is_stale(db_req):
+                return stock.BuildRequest._from_db_object(
+                    context, req, build_row.nova_row(db_req))
+        except (nova_exc.BuildRequestNotFound,) + UNREADABLE as exc:
+            LOG.error('%s. Nova\'s row in build_requests is read instead.',
+                      exception.UnreadableRow(
+                          table='build_request', database='API database',
+                          instance_uuid=db_req.instance_uuid, reason=exc))
+        return stock.BuildRequest._from_db_object(
+            context, req, stock.BuildRequest._get_by_instance_uuid_from_db(
+                context, db_req.instance_uuid))
+
+    def _save_in_db(self, context, req_id, updates):
+        with database.api_writer(context) as session:
+            row = db_build.get(session, self.instance_uuid)
+            spec = row.spec if row is not None else None
+            values = build_row.columns(self._parts(updates), spec)
+            values['project_id'] = self.project_id
+            nova_row = None
+            if row is None or row.mirror_id is not None:
+                nova_row = stock.BuildRequest._save_in_db(
+                    self, context, req_id, updates)
+                session.flush()   # which sets updated_at
+                values['updated_at'] = nova_row['updated_at']
+            db_build.update(session, self.instance_uuid, values)
+            return nova_row or db_build.get(session, self.instance_uuid)
+
+    def _parts(self, updates):
+        """Return the JSON of all that the row has, changed or not."""
+        return {part: updates[part] if part in updates else
+                jsonutils.dumps(getattr(self, part).obj_to_primitive())
+                for part in build_row.PARTS if part in self}
+
+    @staticmethod
+    def _destroy_in_db(context, instance_uuid):
+        missing = None
+        with database.api_writer(context) as session:
+            try:
+                stock.BuildRequest._destroy_in_db(context, instance_uuid)
+            except nova_exc.BuildRequestNotFound as exc:
+                if not db_build.delete(session, instance_uuid,
+                                       unmirrored=True):
+                    missing = exc
+            db_build.delete(session, instance_uuid)
+        if missing:
+            raise missing
+
+
+class BuildRequestList(stock.BuildRequestList):
+    """Builds in flight. Nova's get_by_filters() filters what this returns."""
+
+    @staticmethod
+    def _get_all_from_db(context):
+        project_id = None if context.is_admin else context.project_id
+        with database.api_reader(context) as session:
+            ours = db_build.unmapped(session, project_id)
+            novas = db_build.nova_only(session, project_id)
+        return ours + [dict(row._mapping) for row in novas]
+
+    @remotable_classmethod
+    def get_all(cls, context):
+        builds = []
+        for row in cls._get_all_from_db(context):
+            try:
+                builds.append(BuildRequest._from_db_object(
+                    context, BuildRequest(), row))
+            except (nova_exc.BuildRequestNotFound,) + UNREADABLE as exc:
+                # One bad row must not hide the others.
+                LOG.error('A build is left out of the list: %s', exc)
+        return cls(context, objects=builds)

@@ -1,0 +1,113 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""A build in flight as a row, and as what Nova makes a BuildRequest of.
+
+The row has what the request spec has not: the parts of the instance that
+stand in the request spec too, word for word, are left out of it and put back
+when it is read.
+"""
+
+from oslo_serialization import jsonutils
+
+from nova_cells_persist.db import models
+from nova_cells_persist import exception
+from nova_cells_persist.objects import primitive
+
+#: Fields of the same name in an Instance and in a RequestSpec, worth sharing.
+SHARED = ('flavor', 'numa_topology', 'pci_requests')
+
+#: Fields of a BuildRequest that Nova keeps as JSON.
+PARTS = ('instance', 'block_device_mappings', 'tags')
+
+
+def columns(updates, spec):
+    """Return what the row of a build says, column to value.
+
+    :param updates: what Nova would write into build_requests: the JSON of
+        ``instance``, ``block_device_mappings`` and ``tags``
+    :param spec: the JSON of the request spec, or None if it is not known
+    :raises: BuildTooLarge if the row would not hold it
+    """
+    parts = {part: primitive.without_changes(jsonutils.loads(updates[part]))
+             for part in PARTS if updates.get(part) is not None}
+    values = _typed(parts.get('instance'))
+    parts['shared'] = _take_out(parts.get('instance'), spec)
+    values['request_obj'] = primitive.dumps(parts)
+    if len(values['request_obj']) > models.MEDIUMTEXT_BYTES:
+        raise exception.BuildTooLarge(
+            instance_uuid=updates.get('instance_uuid'),
+            size=len(values['request_obj']), limit=models.MEDIUMTEXT_BYTES)
+    return values
+
+
+def is_stale(row):
+    """Whether a node without the plugin has changed the mirror since.
+
+    :param row: as of db.build_request.get()
+    """
+    theirs, ours = row.mirror_updated_at, row.updated_at
+    return theirs is not None and (ours is None or theirs > ours)
+
+
+def nova_row(row):
+    """Return a row of build_request as the row Nova would have read.
+
+    :param row: as of db.build_request.get()
+    :returns: a dict like a row of Nova's table build_requests
+    :raises: ValueError if the row cannot be read
+    """
+    try:
+        parts = jsonutils.loads(row.request_obj)
+        _put_back(parts.get('instance'), parts.pop('shared'), row.spec)
+    except (TypeError, KeyError, AttributeError) as exc:
+        raise ValueError('request_obj is not what it should be: %r' % exc)
+    result = {
+        'id': row.mirror_id or row.id,
+        'instance_uuid': row.instance_uuid,
+        'project_id': row.project_id,
+        'created_at': row.created_at,
+        'updated_at': row.updated_at,
+    }
+    result.update((part, jsonutils.dumps(parts[part])
+                   if part in parts else None) for part in PARTS)
+    return result
+
+
+def _typed(instance):
+    fields = instance[primitive.DATA] if instance else {}
+    values = {name: fields.get(name) for name in models.INSTANCE_COLUMNS}
+    values['locked'] = bool(fields.get('locked'))
+    return values
+
+
+def _take_out(instance, spec):
+    if not instance or not spec:
+        return []
+    fields = instance[primitive.DATA]
+    contract = primitive.without_changes(primitive.data(spec))
+    shared = [name for name in SHARED
+              if fields.get(name) and fields[name] == contract.get(name)]
+    for name in shared:
+        del fields[name]
+    return shared
+
+
+def _put_back(instance, shared, spec):
+    if not shared:
+        return
+    if spec is None:
+        raise ValueError('the request spec, of which it needs %s, is gone' %
+                         ', '.join(shared))
+    contract = primitive.data(spec)
+    for name in shared:
+        instance[primitive.DATA][name] = contract[name]

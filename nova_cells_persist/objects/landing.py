@@ -1,0 +1,139 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Landing: the revisions of a request spec follow the server.
+
+While a server has no cell they stand in the API database. When its mapping
+gets a cell they are copied into that cell, then removed where they were. A
+move to another cell and its revert are the same event.
+"""
+
+from oslo_db import exception as db_exc
+from oslo_log import log as logging
+from sqlalchemy.orm import exc as orm_exc
+
+from nova import exception as nova_exc
+
+from nova_cells_persist.db import database
+from nova_cells_persist.db import request_spec as db_spec
+from nova_cells_persist import exception
+from nova_cells_persist.objects import cells
+from nova_cells_persist.objects import primitive
+from nova_cells_persist.objects import revision
+
+LOG = logging.getLogger(__name__)
+
+
+def land(context, instance_uuid, cell, save_mapping):
+    """Take the revisions of a server into the cell that it is mapped to now.
+
+    Insert first, delete second: a crash in between leaves one copy too many,
+    never one too few.
+
+    :param cell: the CellMapping that the mapping gets
+    :param save_mapping: a function without arguments that saves it
+    :raises: InstanceMappingNotFound or sqlalchemy's StaleDataError, from
+        save_mapping, if the server was deleted meanwhile
+    """
+    with database.api_reader(context) as session:
+        waiting = db_spec.revisions(session, instance_uuid)
+    left = None
+    rows = [_copy(row) for row in waiting]
+    if not rows:
+        left = cells.of_servers(context, [instance_uuid]).get(instance_uuid)
+        if left is not None and left.uuid == cell.uuid:
+            return save_mapping()
+        rows = _rows_from(context, instance_uuid, left)
+    cctxt = cells.targeted(context, cell)
+    landed = bool(rows) and _put(cctxt, instance_uuid, rows)
+    try:
+        with database.api_writer(context) as session:
+            save_mapping()
+            if waiting and landed:
+                db_spec.delete(session, [instance_uuid],
+                               last=rows[-1]['revision'])
+    except (nova_exc.InstanceMappingNotFound, orm_exc.StaleDataError):
+        # Deleted meanwhile. After any other error the mapping may have been
+        # saved all the same, and these be the only revisions there are.
+        if landed:
+            _remove(cctxt, [instance_uuid])
+        raise
+    if landed and left is not None:
+        _remove(cells.targeted(context, left), [instance_uuid],
+                last=rows[-1]['revision'])
+
+
+def _copy(row):
+    values = dict(row._mapping)
+    del values['id']
+    return values
+
+
+def _rows_from(context, instance_uuid, left):
+    """Return what is to land for a server without revisions in the API.
+
+    It moves here from another cell, or it was accepted by an API node
+    without the plugin; then Nova's row is its first revision.
+    """
+    if left is not None:
+        rows = _take(cells.targeted(context, left), instance_uuid)
+        if rows:
+            return rows
+    with database.api_reader(context) as session:
+        text = db_spec.nova_spec(session, instance_uuid)
+    try:
+        return [revision.row(instance_uuid, 1, 'adopt',
+                             primitive.compact(text))] if text else []
+    except ValueError as exc:
+        LOG.warning('%s', exception.UnreadableRow(
+            table='request_specs', database='API database',
+            instance_uuid=instance_uuid, reason=exc))
+        return []
+
+
+@cells.fail_softly('reading its revisions')
+def _take(context, instance_uuid):
+    with database.reader(context) as session:
+        return [_copy(row)
+                for row in db_spec.revisions(session, instance_uuid)]
+
+
+@cells.fail_softly('its landing')
+@cells.retry_on_deadlock
+def _put(context, instance_uuid, rows):
+    try:
+        with database.writer(context) as session:
+            db_spec.insert(session, rows)
+    except db_exc.DBDuplicateEntry:
+        # Left by a landing that was cut short. What lands now is whole.
+        with database.writer(context) as session:
+            db_spec.delete(session, [instance_uuid])
+            db_spec.insert(session, rows)
+    return True
+
+
+def forget(context, instance_uuids):
+    """Delete the revisions that these servers have in their cells."""
+    servers = {}
+    for server, cell in cells.of_servers(context, instance_uuids).items():
+        if cell is not None:
+            servers.setdefault(cell.uuid, (cell, []))[1].append(server)
+    for cell, uuids in servers.values():
+        _remove(cells.targeted(context, cell), uuids)
+
+
+@cells.fail_softly('deleting its revisions')
+@cells.retry_on_deadlock
+def _remove(context, instance_uuids, last=None):
+    with database.writer(context) as session:
+        db_spec.delete(session, instance_uuids, last=last)
+    return True

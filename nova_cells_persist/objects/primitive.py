@@ -1,0 +1,102 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The JSON in which Nova's objects are kept in a database.
+
+Pure functions on text; no object is hydrated for them.
+"""
+
+import hashlib
+
+from oslo_serialization import jsonutils
+from oslo_utils import versionutils
+
+CHANGES = 'nova_object.changes'
+DATA = 'nova_object.data'
+VERSION = 'nova_object.version'
+
+
+def compact(text):
+    """Return the JSON without the lists of changed fields.
+
+    They are a third of a request spec and say nothing once it is saved.
+    """
+    return dumps(without_changes(jsonutils.loads(text)))
+
+
+def without_changes(primitive):
+    """Return a copy of a primitive without its lists of changed fields."""
+    if isinstance(primitive, dict):
+        return {key: without_changes(value)
+                for key, value in primitive.items() if key != CHANGES}
+    if isinstance(primitive, list):
+        return [without_changes(value) for value in primitive]
+    return primitive
+
+
+def dumps(primitive):
+    """Return a primitive as JSON, in ASCII and without spaces."""
+    return jsonutils.dumps(primitive, separators=(',', ':'))
+
+
+def data(text):
+    """Return the fields of the object in the JSON.
+
+    :returns: a dict, name to primitive value
+    :raises: ValueError if it is not the JSON of an object
+    """
+    try:
+        return jsonutils.loads(text)[DATA]
+    except (TypeError, KeyError, AttributeError) as exc:
+        raise ValueError('it is not the JSON of an object: %r' % exc)
+
+
+def digest(text):
+    """Return what is the same for two JSONs of the same content.
+
+    Neither the order of keys counts nor what was changed last.
+
+    :returns: 64 hexadecimal digits
+    :raises: ValueError if it is no JSON
+    """
+    primitive = without_changes(jsonutils.loads(text))
+    canonical = jsonutils.dumps(primitive, sort_keys=True,
+                                separators=(',', ':'))
+    return hashlib.sha256(canonical.encode('utf-8')).hexdigest()
+
+
+def reapply(newest, mine, fields):
+    """Apply what one writer has changed to what another one has saved.
+
+    :param newest: the JSON that was saved meanwhile
+    :param mine: the JSON of this writer's object
+    :param fields: the names of the fields that this writer has changed
+    :returns: the JSON of both, of the higher of the two versions
+    :raises: ValueError if newest is not the JSON of an object
+    """
+    ours = jsonutils.loads(mine)
+    theirs = jsonutils.loads(newest)
+    try:
+        merged = dict(theirs[DATA])
+        ahead = _version(theirs) > _version(ours)
+    except (TypeError, KeyError) as exc:
+        raise ValueError('it is not the JSON of an object: %r' % exc)
+    # A field that is not persisted may be changed and yet not be there.
+    merged.update((field, ours[DATA][field]) for field in fields
+                  if field in ours[DATA])
+    result = dict(theirs if ahead else ours)
+    result[DATA] = merged
+    return dumps(without_changes(result))
+
+
+def _version(primitive):
+    return versionutils.convert_version_to_tuple(primitive[VERSION])

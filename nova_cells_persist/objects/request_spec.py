@@ -1,0 +1,221 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""RequestSpec, with its revisions.
+
+Stands in for nova/objects/request_spec.py. What is overridden is where rows
+are written and read; what a RequestSpec is, stays with Nova.
+"""
+
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_serialization import jsonutils
+from oslo_versionedobjects import exception as ovo_exc
+
+from nova import exception as nova_exc
+from nova import objects
+from nova.objects import base
+from nova.objects import request_spec as stock
+
+from nova_cells_persist.db import database
+from nova_cells_persist.db import request_spec as db_spec
+from nova_cells_persist import exception
+from nova_cells_persist.objects import landing
+from nova_cells_persist.objects import primitive
+from nova_cells_persist.objects import revision
+
+CONF = cfg.CONF
+LOG = logging.getLogger(__name__)
+
+#: What hydrating a damaged row, or one of a newer Nova, raises.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError,
+              ovo_exc.VersionedObjectsException)
+
+
+class RequestSpec(stock.RequestSpec):
+    """The request under which a server was scheduled.
+
+    At the API level Nova's own row is the record, and its cell has a copy of
+    each revision. In a process that serves one cell, the newest revision in
+    that cell is all there is.
+    """
+
+    #: The JSON that was written last, None if this object wrote none.
+    persisted = None
+
+    def _get_update_primitives(self):
+        updates = super()._get_update_primitives()
+        if updates:
+            # One text for both tables, Nova's and ours.
+            updates['spec'] = primitive.compact(updates['spec'])
+            self.persisted = updates['spec']
+        return updates
+
+    @staticmethod
+    def _create_in_db(context, updates):
+        uuid, text = updates['instance_uuid'], updates['spec']
+        revision.check_size(uuid, text)
+        with database.api_writer(context) as session:
+            nova_row = stock.RequestSpec._create_in_db(context, updates)
+            db_spec.insert(session, [revision.row(uuid, 1, 'create', text)])
+        return nova_row
+
+    @staticmethod
+    def _get_by_instance_uuid_from_db(context, instance_uuid):
+        if database.is_cell_level():
+            newest = revision.newest(context, instance_uuid)
+            if newest is None:
+                raise nova_exc.RequestSpecNotFound(
+                    instance_uuid=instance_uuid)
+            return revision.as_nova_row(newest)
+        try:
+            return stock.RequestSpec._get_by_instance_uuid_from_db(
+                context, instance_uuid)
+        except nova_exc.RequestSpecNotFound:
+            copy = _other_copy(context, instance_uuid)
+            if copy is None:
+                raise
+            LOG.warning('The API database has no row of server %(uuid)s in '
+                        'request_specs; revision %(revision)d of its cell '
+                        'was read instead.',
+                        {'uuid': instance_uuid, 'revision': copy.revision})
+            return revision.as_nova_row(copy)
+
+    @staticmethod
+    def _from_db_object(context, spec, db_spec):
+        hydrate = (_hydrate_in_cell if database.is_cell_level()
+                   else stock.RequestSpec._from_db_object)
+        try:
+            return hydrate(context, spec, _without_changes(db_spec))
+        except UNREADABLE as exc:
+            uuid = db_spec['instance_uuid']
+            LOG.error('%s', exception.UnreadableRow(
+                table='request_specs', database='API database',
+                instance_uuid=uuid, reason=exc))
+            copy = _other_copy(context, uuid)
+            if copy is None or copy.spec == db_spec['spec']:
+                raise
+            LOG.warning('Revision %(revision)d of its cell was read instead '
+                        'for server %(uuid)s.',
+                        {'uuid': uuid, 'revision': copy.revision})
+            return stock.RequestSpec._from_db_object(
+                context, spec, dict(revision.as_nova_row(copy),
+                                    id=db_spec['id']))
+
+    @base.remotable
+    def save(self):
+        fields = self.obj_what_changed()
+        updates = self._get_update_primitives()
+        if not updates:
+            return
+        write = _save_pending if database.is_cell_level() else _save
+        row = write(self._context, self.instance_uuid, updates['spec'],
+                    fields)
+        self._from_db_object(self._context, self, row)
+        self.obj_reset_changes()
+
+    @staticmethod
+    def _destroy_in_db(context, instance_uuid):
+        landing.forget(context, [instance_uuid])
+        missing = None
+        with database.api_writer(context) as session:
+            db_spec.delete(session, [instance_uuid])
+            try:
+                stock.RequestSpec._destroy_in_db(context, instance_uuid)
+            except nova_exc.RequestSpecNotFound as exc:
+                missing = exc   # but what we have of it goes all the same
+        if missing:
+            raise missing
+
+    @staticmethod
+    def _destroy_bulk_in_db(context, instance_uuids):
+        landing.forget(context, instance_uuids)
+        with database.api_writer(context) as session:
+            db_spec.delete(session, instance_uuids)
+            return stock.RequestSpec._destroy_bulk_in_db(
+                context, instance_uuids)
+
+
+def _other_copy(context, instance_uuid):
+    return revision.from_cell(
+        context, instance_uuid, CONF.cells_persist.cell_timeout)
+
+
+def _without_changes(row):
+    """Return the row as one that the plugin has written.
+
+    Nova writes into it what had changed when it was saved, in the objects
+    inside the spec too. Hydrated as it is, those would count as changed by
+    whoever has read it, and his save() would overwrite what another writer
+    has saved meanwhile.
+    """
+    if primitive.CHANGES not in row['spec']:
+        return row
+    return {'id': row['id'], 'instance_uuid': row['instance_uuid'],
+            'spec': primitive.compact(row['spec'])}
+
+
+def _hydrate_in_cell(context, spec, row):
+    """As RequestSpec._from_db_object(), without the API database.
+
+    Nova's reads the server group from there, to have its policy as it is
+    today. The group that the object has, or that was saved, has to do.
+    """
+    saved = jsonutils.loads(row['spec'])
+    group = saved[primitive.DATA].pop('instance_group', None)
+    had_group = 'instance_group' in spec
+    spec = stock.RequestSpec._from_db_object(
+        context, spec, dict(row, spec=jsonutils.dumps(saved)))
+    if not had_group:
+        spec.instance_group = (
+            objects.InstanceGroup.obj_from_primitive(group, context)
+            if group else None)
+        spec.obj_reset_changes(['instance_group'], recursive=True)
+    return spec
+
+
+def _save_pending(context, instance_uuid, text, fields):
+    revision.append_pending(context, instance_uuid, text, fields)
+    return revision.as_nova_row(revision.newest(context, instance_uuid))
+
+
+def _save(context, instance_uuid, text, fields):
+    """Write Nova's row, then a revision of the same content.
+
+    :param fields: the names of the fields that the writer has changed: what
+        another one has saved meanwhile in other fields stays
+    :returns: Nova's row
+    """
+    home, number = revision.home(context, instance_uuid)
+    with database.api_writer(context) as session:
+        current = db_spec.nova_spec(session, instance_uuid, lock=True)
+        text = _on_top_of(current, text, fields, instance_uuid)
+        row = stock.RequestSpec._save_in_db(
+            context, instance_uuid, {'spec': text})
+    if home is not None:
+        revision.follow(home, instance_uuid, number, text, 'save')
+    return row
+
+
+def _on_top_of(current, mine, fields, instance_uuid):
+    if current is None:   # Nova's own statement will say so
+        return mine
+    try:
+        text = primitive.reapply(current, mine, fields)
+    except ValueError as exc:
+        LOG.error('%s It is overwritten with what is saved now.',
+                  exception.UnreadableRow(
+                      table='request_specs', database='API database',
+                      instance_uuid=instance_uuid, reason=exc))
+        text = mine
+    revision.check_size(instance_uuid, text)
+    return text
