@@ -1,0 +1,186 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""A cloud of two cells on Nova's own fixtures, with the plugin on it."""
+
+import contextlib
+
+import fixtures
+from oslo_config import cfg
+from oslo_serialization import jsonutils
+import sqlalchemy as sa
+
+from nova.conductor import api as conductor_api
+from nova import context as nova_context
+from nova.db.api import api as api_db_api
+from nova.db.main import api as main_db_api
+from nova import objects
+from nova.policies import base as base_policies
+from nova.policies import servers as servers_policies
+from nova.tests.functional import integrated_helpers
+
+from nova_cells_persist import fixture
+
+CONF = cfg.CONF
+
+
+class CloudTestCase(integrated_helpers.ProviderUsageBaseTestCase):
+    """host1 in cell1, host3 in cell2; what needs host2 and host4 adds them.
+
+    A real nova-api, super-conductor, scheduler, placement and computes with
+    the fake driver. One conductor serves all.
+    """
+
+    NUMBER_OF_CELLS = 2
+    compute_driver = 'fake.MediumFakeDriver'
+    HOSTS = {'host1': 'cell1', 'host3': 'cell2'}
+
+    def setUp(self):
+        super().setUp()
+        self.context = nova_context.get_admin_context()
+        for host, cell in self.HOSTS.items():
+            self._start_compute(host, cell_name=cell)
+        self.flavors = sorted(self.api.get_flavors(),
+                              key=lambda flavor: flavor['ram'])
+
+    def _setup_cells(self):
+        # Of nova.test.TestCase: the databases are there after it and no
+        # service has started.
+        super()._setup_cells()
+        self.useFixture(fixture.CellsPersistFixture())
+
+    # What stands where
+
+    def rows(self, table, server_id, cell=None):
+        """Return the rows of a server.
+
+        :param cell: the name of the cell; the API database if None
+        :returns: a list of dicts
+        """
+        column = 'uuid' if table == 'instances' else 'instance_uuid'
+        query = sa.text('SELECT * FROM %s WHERE %s = :uuid ORDER BY id' %
+                        (table, column))
+        with self.engine(cell).connect() as connection:
+            return [dict(row._mapping) for row in
+                    connection.execute(query, {'uuid': server_id})]
+
+    def execute(self, statement, cell=None, **values):
+        """Execute a statement in the API database or in a cell's."""
+        with self.engine(cell).begin() as connection:
+            return connection.execute(sa.text(statement), values).rowcount
+
+    def engine(self, cell=None):
+        if cell is None:
+            return api_db_api.get_engine()
+        with self.targeted(cell) as cctxt:
+            return main_db_api.get_engine(context=cctxt)
+
+    def targeted(self, cell):
+        return nova_context.target_cell(
+            self.context, self.cell_mappings[cell])
+
+    def revisions(self, server_id, cell=None):
+        """Return [(revision, event)] of a server in one database."""
+        return [(row['revision'], row['event'])
+                for row in self.rows('request_spec', server_id, cell)]
+
+    def flavor_of(self, row):
+        """Return the flavorid in a row of request_spec or request_specs."""
+        spec = jsonutils.loads(row['spec'])['nova_object.data']
+        return spec['flavor']['nova_object.data']['flavorid']
+
+    def flavor_persisted(self, server_id):
+        """Return the flavorid in Nova's own row."""
+        return self.flavor_of(self.rows('request_specs', server_id)[0])
+
+    def everything(self, server_id):
+        """Return {(database, table): number of rows}, of all that has any.
+
+        Of the tables that a server leaves something in while it is built.
+        """
+        found = {}
+        for table in ('request_specs', 'build_requests', 'instance_mappings',
+                      'request_spec', 'build_request'):
+            found['api', table] = len(self.rows(table, server_id))
+        for cell in self.cell_mappings:
+            for table in ('instances', 'request_spec'):
+                found[cell, table] = len(self.rows(table, server_id, cell))
+        return {place: count for place, count in found.items() if count}
+
+    # What a user does
+
+    def boot(self, host=None, flavor=0, **kwargs):
+        """Boot a server and wait until it is ACTIVE."""
+        return self._create_server(
+            host=host, networks='none', flavor_id=self.flavors[flavor]['id'],
+            **kwargs)
+
+    def accept(self, body=None, **kwargs):
+        """Post a server and do not wait; use inside held_builds()."""
+        server = self._build_server(
+            networks='none', flavor_id=self.flavors[0]['id'], **kwargs)
+        return self.api.post_server({'server': dict(server, **body or {})})
+
+    @contextlib.contextmanager
+    def held_builds(self):
+        """Hold back what nova-api casts to the super-conductor for a build.
+
+        Yields a function that lets all that was held go. What is still held
+        at the end is lost, as a cast can be.
+        """
+        held = []
+        cast = conductor_api.ComputeTaskAPI.schedule_and_build_instances
+
+        def hold(*args, **kwargs):
+            held.append((args, kwargs))
+
+        def let_go():
+            while held:
+                args, kwargs = held.pop(0)
+                cast(*args, **kwargs)
+
+        with fixtures.MonkeyPatch(
+                'nova.conductor.api.ComputeTaskAPI.'
+                'schedule_and_build_instances', hold):
+            yield let_go
+
+    def allow_cross_cell_resize(self):
+        self.policy.set_rules({
+            servers_policies.CROSS_CELL_RESIZE: base_policies.RULE_ADMIN_API},
+            overwrite=False)
+        self.flags(rpc_response_timeout=10)
+        self.flags(long_rpc_timeout=60)
+
+    @contextlib.contextmanager
+    def cell_level(self, cell):
+        """Be a process of that cell, which knows no API database.
+
+        Yields a context such as one that came over the message bus.
+        """
+        facade = self.engine_facade(cell)
+        connection = CONF.api_database.connection
+        CONF.set_override('connection', None, group='api_database')
+        try:
+            with fixtures.MonkeyPatch('nova.db.main.api.get_context_manager',
+                                      lambda context: facade):
+                yield nova_context.get_admin_context()
+        finally:
+            CONF.clear_override('connection', group='api_database')
+            self.assertEqual(connection, CONF.api_database.connection)
+
+    def engine_facade(self, cell):
+        with self.targeted(cell) as cctxt:
+            return cctxt.db_connection
+
+    def spec(self, server_id, context=None):
+        return objects.RequestSpec.get_by_instance_uuid(
+            context or self.context, server_id)

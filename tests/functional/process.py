@@ -1,0 +1,407 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Nova's programs as real processes, with a nova.conf and databases."""
+
+import atexit
+import collections
+import configparser
+import functools
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+
+import fixtures
+
+# For what takes seconds, on a machine that has much else to do.
+DEADLINE = 100
+
+#: The program that is nova-api as a WSGI application.
+WSGI = 'nova_api.py'
+
+# Loads nova-api as a WSGI server does, and asks it for its versions.
+API = '''
+import io
+import os
+import sys
+
+import nova
+
+
+def load():
+    if os.path.exists(os.path.join(
+            nova.__path__[0], 'wsgi', 'osapi_compute.py')):
+        from nova.wsgi import osapi_compute
+        return osapi_compute.application
+    from nova.api.openstack.compute import wsgi
+    return wsgi.init_application()
+
+
+def ask(application):
+    answers = []
+    body = application(
+        {'REQUEST_METHOD': 'GET', 'SCRIPT_NAME': '', 'PATH_INFO': '/',
+         'SERVER_NAME': 'localhost', 'SERVER_PORT': '80',
+         'SERVER_PROTOCOL': 'HTTP/1.1', 'HTTP_HOST': 'localhost',
+         'REMOTE_ADDR': '127.0.0.1', 'wsgi.url_scheme': 'http',
+         'wsgi.input': io.BytesIO()},
+        lambda status, headers: answers.append(status))
+    list(body)
+    return answers[0]
+
+
+if __name__ == '__main__':
+    print(ask(load()))
+'''
+
+#: Notes, when the process ends, what there is of the plugin in it.
+WITNESS = '''
+import atexit
+import json
+import sys
+
+
+def testify():
+    plugin = sys.modules.get('nova_cells_persist.plugin')
+    with open(%r, 'w') as file:
+        json.dump(
+            {'asked': 'nova_cells_persist.config_driver' in sys.modules,
+             'on': plugin is not None and plugin.is_loaded()}, file)
+
+
+atexit.register(testify)
+'''
+
+# What Nova itself says on standard error before it has a log.
+NOTICES = ('Modules with known eventlet monkey patching issues',
+           'Eventlet based concurrency mode is deprecated',
+           # oslo.config, which goes on without the driver.
+           'could not load configuration from')
+
+#: A placement that does not answer, which is enough for nova-conductor.
+DEAD_PLACEMENT = {'auth_type': 'none',
+                  'endpoint_override': 'http://127.0.0.1:1'}
+
+#: Of a process that has ended: its exit status, and the text it printed.
+Result = collections.namedtuple('Result', 'status output errors')
+
+
+@functools.lru_cache(maxsize=None)
+def _scratch():
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def scripts(name):
+    """Return the path of a program of this environment."""
+    return os.path.join(sysconfig.get_path('scripts'), name)
+
+
+class Process:
+    """A process that runs, with its output and its log in files."""
+
+    def __init__(self, command, folder, log, env):
+        self.command = command
+        self.log_path = log
+        self._paths = [os.path.join(folder, name) for name in (
+            'stdout', 'stderr')]
+        with open(self._paths[0], 'w') as out, open(
+                self._paths[1], 'w') as err:
+            # A session of its own, to end its workers with it.
+            self._popen = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                cwd=folder, env=env, start_new_session=True)
+
+    def log(self):
+        """Return what is in the log by now."""
+        return _read(self.log_path)
+
+    def wait_for_log(self, text):
+        """Wait until the log has text.
+
+        :returns: the first line that has it
+        """
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            ended = self._popen.poll() is not None
+            for line in self.log().splitlines():
+                if text in line:
+                    return line
+            if ended or time.monotonic() > deadline:
+                raise AssertionError('%s: %r is not in its log.\n%s' % (
+                    self.command, text, self._all_it_said()))
+            time.sleep(0.05)
+
+    def wait(self):
+        """Wait until the process has ended.
+
+        :returns: a Result
+        """
+        try:
+            status = self._popen.wait(timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError('%s does not end.\n%s' % (
+                self.command, self._all_it_said()))
+        return Result(status, *(_read(path) for path in self._paths))
+
+    def kill(self):
+        try:
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._popen.wait()
+
+    def _all_it_said(self):
+        return ''.join('%s:\n%s\n' % (os.path.basename(path), _read(path))
+                       for path in self._paths + [self.log_path])
+
+
+def _read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return ''
+
+
+class Deployment(fixtures.Fixture):
+    """A nova.conf in a folder of its own, and processes that read it.
+
+    What was started has ended, and the folder is gone, when the fixture is
+    cleaned up.
+
+    :ivar options: {section: {option: value}} of nova.conf; change it before
+        a process is started
+    """
+
+    def _setUp(self):
+        self.path = self.useFixture(fixtures.TempDir()).path
+        self._site = os.path.join(self.path, 'site')
+        os.mkdir(self._site)
+        self._number = 0
+        self.options = {
+            'DEFAULT': {
+                'config_source': 'cells_persist',
+                'transport_url': 'fake://',
+                'host': 'localhost',
+                'compute_driver': 'fake.FakeDriver',
+                'state_path': self.path,
+                'enabled_apis': 'osapi_compute',
+                'osapi_compute_listen': '127.0.0.1',
+                'osapi_compute_listen_port': '0',
+                'osapi_compute_workers': '1',
+            },
+            'database': {'connection': self.url('cell1')},
+            'api_database': {'connection': self.url('api')},
+            'oslo_concurrency': {'lock_path': self.path},
+            'conductor': {'workers': '1'},
+            'scheduler': {'workers': '1'},
+            'api': {'auth_strategy': 'noauth2'},
+            'wsgi': {'api_paste_config': os.path.join(
+                self.path, 'api-paste.ini')},
+            'cells_persist': {'driver': 'nova_cells_persist'},
+        }
+        shutil.copy(os.path.join(sys.prefix, 'etc', 'nova', 'api-paste.ini'),
+                    self.path)
+        self._write(WSGI, API)
+
+    def url(self, name):
+        return 'sqlite:///' + self.database(name)
+
+    def database(self, name):
+        """Return the path of the SQLite file of a database."""
+        return os.path.join(self.path, name + '.db')
+
+    def start(self, program, *arguments):
+        """Start a program of Nova and return a Process.
+
+        :param program: such as nova-conductor, WSGI, or the name of a script
+            that was put() here
+        """
+        self._write_conf()
+        self._number += 1
+        folder = os.path.join(self.path, 'process%d' % self._number)
+        os.mkdir(folder)
+        log = os.path.join(folder, 'log')
+        if program.endswith('.py'):
+            command = [sys.executable, os.path.join(self.path, program)]
+        else:
+            command = [scripts(program)]
+        command += ['--config-file', os.path.join(self.path, 'nova.conf')]
+        # The command of the plugin has no log.
+        if program != 'nova-cells-persist':
+            command += ['--log-file', log]
+        process = Process(command + list(arguments), folder, log, self._env())
+        self.addCleanup(process.kill)
+        return process
+
+    def run(self, program, *arguments):
+        """Start a program, wait until it has ended and return a Result."""
+        return self.start(program, *arguments).wait()
+
+    def put(self, name, source):
+        """Write a Python script, to start() it."""
+        self._write(name, source)
+
+    def customize(self, source):
+        """Have every process run this source before anything else."""
+        with open(os.path.join(self._site, 'sitecustomize.py'), 'a') as file:
+            file.write(source)
+
+    def witness(self):
+        """Have the processes testify(); the last to end is remembered."""
+        self.customize(WITNESS % os.path.join(self.path, 'testimony'))
+
+    def testimony(self):
+        """Return {'asked': was the driver loaded, 'on': was the plugin}."""
+        return json.loads(_read(os.path.join(self.path, 'testimony')))
+
+    def distribution(self, name, version, entry_points=''):
+        """Install a distribution that has nothing but metadata.
+
+        It hides one of the same name.
+        """
+        folder = os.path.join(self._site, '%s-%s.dist-info' % (name, version))
+        os.mkdir(folder)
+        for file_name, text in (
+                ('METADATA', 'Metadata-Version: 2.1\nName: %s\nVersion: %s\n'
+                 % (name, version)),
+                ('entry_points.txt', entry_points)):
+            with open(os.path.join(folder, file_name), 'w') as file:
+                file.write(text)
+
+    def execute(self, database, statement, *parameters):
+        """Run a statement in a database."""
+        connection = sqlite3.connect(self.database(database))
+        with connection:
+            connection.execute(statement, parameters)
+        connection.close()
+
+    def query(self, database, statement, *parameters):
+        """Return the first value that a statement finds in a database."""
+        connection = sqlite3.connect(self.database(database))
+        value, = connection.execute(statement, parameters).fetchone()
+        connection.close()
+        return value
+
+    def copy_databases(self, source):
+        """Take the databases of another folder; the cells are these."""
+        for name in ('api', 'cell0', 'cell1'):
+            shutil.copy(os.path.join(source, name + '.db'), self.path)
+            self.execute(
+                'api', 'UPDATE cell_mappings SET database_connection = ? '
+                'WHERE name = ?', self.url(name), name)
+
+    def _write(self, name, text):
+        with open(os.path.join(self.path, name), 'w') as file:
+            file.write(text)
+
+    def _write_conf(self):
+        conf = configparser.RawConfigParser(default_section='')
+        conf.read_dict(self.options)
+        with open(os.path.join(self.path, 'nova.conf'), 'w') as file:
+            conf.write(file)
+
+    def _env(self):
+        # Without what the test runner has set, so in Nova's default mode.
+        env = {name: value for name, value in os.environ.items()
+               if not name.startswith('OS_')}
+        env.update(
+            OS_NOVA_CONFIG_DIR=self.path,
+            PYTHONPATH=os.pathsep.join(filter(None, (
+                self._site, os.environ.get('PYTHONPATH')))),
+            PYTHONWARNINGS='ignore',
+            XDG_CACHE_HOME=_scratch())   # where stevedore keeps its cache
+        return env
+
+
+@functools.lru_cache(maxsize=None)
+def new_cloud():
+    """Set up the databases of a new cloud, with the plugin on from the start.
+
+    It is done once, and takes seconds.
+
+    :returns: (folder of the databases before there was a table of the plugin,
+        folder of those that are ready, list of (command, Result))
+    """
+    deployment = Deployment()
+    deployment.setUp()
+    atexit.register(deployment.cleanUp)
+    steps = []
+
+    def run(*command):
+        steps.append((command, deployment.run(*command)))
+
+    def snapshot(name):
+        folder = os.path.join(_scratch(), name)
+        os.mkdir(folder)
+        for database in ('api', 'cell0', 'cell1'):
+            shutil.copy(deployment.database(database), folder)
+        return folder
+
+    run('nova-manage', 'api_db', 'sync')
+    run('nova-manage', 'cell_v2', 'map_cell0', '--database_connection',
+        deployment.url('cell0'))
+    run('nova-manage', 'db', 'sync')
+    run('nova-manage', 'cell_v2', 'create_cell', '--name', 'cell1')
+    bare = snapshot('bare')
+    run('nova-cells-persist', 'db', 'sync')
+    return bare, snapshot('ready'), steps
+
+
+def said(errors):
+    """Return the lines of standard error that are not Nova's own notices."""
+    return [line for line in errors.splitlines()
+            if line.strip() and not line.startswith(NOTICES)]
+
+
+class DeadDatabase(fixtures.Fixture):
+    """A port on which a database seems to be, that hangs up on everybody.
+
+    :ivar url: for a nova.conf
+    :ivar calls: how many have tried to connect
+    """
+
+    def _setUp(self):
+        self.calls = 0
+        self._socket = socket.create_server(('127.0.0.1', 0))
+        self.url = ('mysql+pymysql://nova:secret@127.0.0.1:%d/nova' %
+                    self._socket.getsockname()[1])
+        self._thread = threading.Thread(target=self._hang_up, daemon=True)
+        self._thread.start()
+        self.addCleanup(self._close)
+
+    def _hang_up(self):
+        while True:
+            connection, _ = self._socket.accept()
+            connection.close()
+            if self._closing:
+                return
+            self.calls += 1
+
+    _closing = False
+
+    def _close(self):
+        self._closing = True
+        socket.create_connection(self._socket.getsockname()).close()
+        self._thread.join()
+        self._socket.close()

@@ -1,0 +1,381 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Saving and reloading: the database is chosen by the context."""
+
+import fixtures
+from oslo_serialization import jsonutils
+
+from nova import exception as nova_exc
+from nova import objects
+from nova.scheduler.client import query
+from nova_cells_persist.db import models
+from nova_cells_persist import exception
+from nova_cells_persist.objects import primitive
+from nova_cells_persist.objects import reload
+from nova_cells_persist.objects import revision
+from tests.functional import base
+
+
+class SpecTestCase(base.CloudTestCase):
+
+    def az_persisted(self, server):
+        return self.spec(server['id']).availability_zone
+
+    def az_of_newest(self, server, cell='cell1'):
+        row = self.rows('request_spec', server['id'], cell)[-1]
+        return primitive.data(row['spec'])['availability_zone']
+
+    def save_az(self, server, az, context=None):
+        spec = self.spec(server['id'], context)
+        spec.availability_zone = az
+        spec.save()
+        return spec
+
+    def pending(self, server, cell='cell1'):
+        return [row['revision'] for row in
+                self.rows('request_spec', server['id'], cell)
+                if row['pending']]
+
+
+class SaveTest(SpecTestCase):
+    """At the API level."""
+
+    def test_targeted_and_untargeted(self):
+        server = self.boot(host='host1')
+        with self.targeted('cell1') as cctxt:
+            self.save_az(server, 'one', cctxt)
+        self.save_az(server, 'two')
+        self.assertEqual([(1, 'create'), (2, 'save'), (3, 'save')],
+                         self.revisions(server['id'], 'cell1'))
+        self.assertEqual([], self.revisions(server['id']))
+        self.assertEqual('two', self.az_persisted(server))
+
+    def test_targeted_at_the_cell_that_was_left(self):
+        server = self.boot(host='host1')
+        with self.targeted('cell2') as cctxt:
+            self.save_az(server, 'one', cctxt)
+        self.assertEqual([], self.revisions(server['id'], 'cell2'))
+        self.assertEqual('one', self.az_of_newest(server))
+
+    def test_before_it_has_a_cell(self):
+        with self.held_builds() as let_go:
+            server = self.accept(host='host1')
+            self.save_az(server, 'one')
+            self.assertEqual([(1, 'create'), (2, 'save')],
+                             self.revisions(server['id']))
+            self.assertEqual('BUILD',
+                             self.api.get_server(server['id'])['status'])
+            let_go()
+            self._wait_for_state_change(server, 'ACTIVE')
+        self.assertEqual([(1, 'create'), (2, 'save')],
+                         self.revisions(server['id'], 'cell1'))
+
+    def test_server_from_before_the_plugin(self):
+        server = self.boot(host='host1')
+        self.execute('DELETE FROM request_spec', cell='cell1')
+        self.save_az(server, 'one')
+        self.assertEqual([(1, 'save')],
+                         self.revisions(server['id'], 'cell1'))
+        self.assertEqual('one', self.az_of_newest(server))
+
+    def test_nothing_changed(self):
+        server = self.boot(host='host1')
+        self.spec(server['id']).save()
+        self.assertEqual([(1, 'create')],
+                         self.revisions(server['id'], 'cell1'))
+
+    def test_cell_that_cannot_be_written(self):
+        server = self.boot(host='host1')
+        self.execute('DROP TABLE request_spec', cell='cell1')
+        self.save_az(server, 'one')
+        self.assertEqual('one', self.az_persisted(server))
+        self.assertIn('is left to be healed', self.stdlog.logger.output)
+
+    def test_two_writers(self):
+        """The second applies what he has changed to what the first saved."""
+        server = self.boot(host='host1')
+        first, second = self.spec(server['id']), self.spec(server['id'])
+        first.availability_zone = 'one'
+        second.scheduler_hints = {'colour': ['blue']}
+        first.save()
+        second.save()
+        spec = self.spec(server['id'])
+        self.assertEqual('one', spec.availability_zone)
+        self.assertEqual({'colour': ['blue']}, spec.scheduler_hints)
+        self.assertEqual('one', self.az_of_newest(server))
+        self.assertEqual('one', second.availability_zone)
+
+    def test_another_writer_is_faster_in_the_cell(self):
+        """Both wrote Nova's row, and the cell in the other order."""
+        server = self.boot(host='host1')
+        slow = self.spec(server['id'])
+        slow.scheduler_hints = {'colour': ['blue']}
+        follow = revision.follow
+
+        def overtaken(*args, **kwargs):
+            overtaking.cleanUp()
+            self.save_az(server, 'one')
+            return follow(*args, **kwargs)
+
+        overtaking = fixtures.MonkeyPatch(
+            'nova_cells_persist.objects.revision.follow', overtaken)
+        overtaking.setUp()
+        slow.save()
+        newest = self.rows('request_spec', server['id'], 'cell1')[-1]
+        nova = self.rows('request_specs', server['id'])[0]
+        self.assertEqual(primitive.digest(nova['spec']),
+                         primitive.digest(newest['spec']))
+        data = primitive.data(nova['spec'])
+        self.assertEqual('one', data['availability_zone'])
+        self.assertEqual({'colour': ['blue']}, data['scheduler_hints'])
+
+    def test_too_large(self):
+        server = self.boot(host='host1')
+        before = self.rows('request_specs', server['id'])
+        spec = self.spec(server['id'])
+        spec.scheduler_hints = {'x': ['y' * models.MEDIUMTEXT_BYTES]}
+        exc = self.assertRaises(exception.SpecTooLarge, spec.save)
+        self.assertIn(server['id'], str(exc))
+        self.assertEqual(before, self.rows('request_specs', server['id']))
+        self.assertEqual([(1, 'create')],
+                         self.revisions(server['id'], 'cell1'))
+
+
+class CellLevelSaveTest(SpecTestCase):
+    """In a process that serves one cell."""
+
+    def test_pending(self):
+        server = self.boot(host='host1')
+        novas = self.rows('request_specs', server['id'])
+        with self.cell_level('cell1') as context:
+            self.save_az(server, 'one', context)
+            self.save_az(server, 'two', context)
+            self.assertEqual(
+                'two', self.spec(server['id'], context).availability_zone)
+        self.assertEqual(novas, self.rows('request_specs', server['id']))
+        self.assertEqual([2, 3], self.pending(server))
+        digest = primitive.digest(novas[0]['spec'])
+        for row in self.rows('request_spec', server['id'], 'cell1')[1:]:
+            self.assertEqual(digest, row['base_digest'])
+
+    def test_two_writers(self):
+        server = self.boot(host='host1')
+        with self.cell_level('cell1') as context:
+            first = self.spec(server['id'], context)
+            second = self.spec(server['id'], context)
+            first.availability_zone = 'one'
+            second.scheduler_hints = {'colour': ['blue']}
+            first.save()
+            second.save()
+            spec = self.spec(server['id'], context)
+        self.assertEqual('one', spec.availability_zone)
+        self.assertEqual({'colour': ['blue']}, spec.scheduler_hints)
+
+    def test_keeps_the_group(self):
+        group = self.api.post_server_groups(
+            {'name': 'g', 'policy': 'anti-affinity'})
+        server = self.api.post_server({
+            'server': self._build_server(
+                networks='none', flavor_id=self.flavors[0]['id']),
+            'os:scheduler_hints': {'group': group['id']}})
+        server = self._wait_for_state_change(server, 'ACTIVE')
+        cell = self.HOSTS[server['OS-EXT-SRV-ATTR:host']]
+        with self.cell_level(cell) as context:
+            spec = self.save_az(server, 'one', context)
+            self.assertEqual(group['id'], spec.instance_group.uuid)
+            spec = self.spec(server['id'], context)
+            self.assertEqual(group['id'], spec.instance_group.uuid)
+            self.assertEqual('anti-affinity', spec.instance_group.policy)
+            self.assertEqual(set(), spec.obj_what_changed())
+
+    def test_knows_no_such_server(self):
+        with self.cell_level('cell1') as context:
+            self.assertRaises(
+                nova_exc.RequestSpecNotFound, self.spec,
+                '11111111-1111-1111-1111-111111111111', context)
+
+
+class ReloadTest(SpecTestCase):
+
+    def test_promotes_a_pending_revision(self):
+        server = self.boot(host='host1')
+        with self.cell_level('cell1') as context:
+            self.save_az(server, 'one', context)
+        self.assertIsNone(self.az_persisted(server))
+        with self.targeted('cell1') as cctxt:
+            reload.reload(cctxt, server['id'])
+        self.assertEqual('one', self.az_persisted(server))
+        self.assertEqual([], self.pending(server))
+        self.assertEqual(2, len(self.revisions(server['id'], 'cell1')))
+
+    def test_conflict(self):
+        server = self.boot(host='host1')
+        with self.cell_level('cell1') as context:
+            self.save_az(server, 'cell', context)
+        self.execute('UPDATE request_specs SET spec = :spec', spec=(
+            self.with_az(server, 'api')))
+        with self.targeted('cell1') as cctxt:
+            reload.reload(cctxt, server['id'])
+        self.assertEqual('api', self.az_persisted(server))
+        self.assertEqual('api', self.az_of_newest(server))
+        self.assertEqual([(1, 'create'), (2, 'save'), (3, 'reload')],
+                         self.revisions(server['id'], 'cell1'))
+        # Still in the history, and still marked.
+        self.assertEqual([2], self.pending(server))
+        self.assertIn('The API database wins; revision 2 stays in the '
+                      'history', self.stdlog.logger.output)
+
+    def with_az(self, server, az):
+        row, = self.rows('request_specs', server['id'])
+        spec = jsonutils.loads(row['spec'])
+        spec['nova_object.data']['availability_zone'] = az
+        return jsonutils.dumps(spec)
+
+    def test_follows_a_node_without_the_plugin(self):
+        server = self.boot(host='host1')
+        self.execute('UPDATE request_specs SET spec = :spec',
+                     spec=self.with_az(server, 'stock'))
+        with self.targeted('cell1') as cctxt:
+            reload.reload(cctxt, server['id'])
+            reload.reload(cctxt, server['id'])
+        self.assertEqual('stock', self.az_of_newest(server))
+        self.assertEqual([(1, 'create'), (2, 'reload')],
+                         self.revisions(server['id'], 'cell1'))
+
+
+class MoveTest(SpecTestCase):
+
+    HOSTS = dict(base.CloudTestCase.HOSTS, host2='cell1')
+
+    def test_resize_writes_a_revision(self):
+        server = self.boot(host='host1')
+        server = self._resize_server(server, self.flavors[1]['id'])
+        self._wait_for_assert(lambda: self.assertEqual(
+            [(1, 'create'), (2, 'save')],
+            self.revisions(server['id'], 'cell1')))
+        rows = self.rows('request_spec', server['id'], 'cell1')
+        self.assertEqual([self.flavors[0]['id'], self.flavors[1]['id']],
+                         [self.flavor_of(row) for row in rows])
+        self.assertEqual(self.flavors[1]['id'],
+                         self.flavor_persisted(server['id']))
+        self.assertEqual([], self.pending(server))
+        self._revert_resize(server)
+        self.assertEqual(self.flavors[0]['id'],
+                         self.flavor_persisted(server['id']))
+        self.assertEqual(
+            self.flavors[0]['id'], self.flavor_of(
+                self.rows('request_spec', server['id'], 'cell1')[-1]))
+
+    def test_move_schedules_with_what_the_cell_knows(self):
+        server = self.boot(host='host1')
+        with self.cell_level('cell1') as context:
+            spec = self.spec(server['id'], context)
+            spec.scheduler_hints = {'colour': ['blue']}
+            spec.save()
+        asked = []
+        select = query.SchedulerQueryClient.select_destinations
+
+        def note(client, context, spec_obj, *args, **kwargs):
+            asked.append(spec_obj.obj_clone())
+            return select(client, context, spec_obj, *args, **kwargs)
+
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova.scheduler.client.query.SchedulerQueryClient.'
+            'select_destinations', note))
+        server = self._migrate_cold(server)
+        self.assertEqual({'colour': ['blue']}, asked[0].scheduler_hints)
+        self.assertEqual([], self.pending(server))
+        self.assertEqual({'colour': ['blue']},
+                         self.spec(server['id']).scheduler_hints)
+
+    def _migrate_cold(self, server):
+        self.api.post_server_action(server['id'], {'migrate': None})
+        return self._wait_for_state_change(server, 'VERIFY_RESIZE')
+
+    def test_reload_never_fails_a_move(self):
+        server = self.boot(host='host1')
+        self.execute('DROP TABLE request_spec', cell='cell1')
+        server = self._resize_server(server, self.flavors[1]['id'])
+        self.assertEqual('VERIFY_RESIZE', server['status'])
+
+
+class OtherCopyTest(SpecTestCase):
+    """Nova's row is missing or cannot be read."""
+
+    def test_missing_row(self):
+        server = self.boot(host='host1')
+        self.execute('DELETE FROM request_specs')
+        self.assertEqual(server['id'], self.spec(server['id']).instance_uuid)
+        self.assertIn('revision 1 of its cell was read instead',
+                      self.stdlog.logger.output)
+
+    def test_unreadable_row(self):
+        server = self.boot(host='host1')
+        good, = self.rows('request_specs', server['id'])
+        for text in ('{broken', '[]', 'null', '{}', good['spec'].replace(
+                '"nova_object.version"', '"nova_object.namespace"', 1),
+                good['spec'].replace('"nova_object.version":"1.',
+                                     '"nova_object.version":"9.')):
+            self.assertNotEqual(good['spec'], text)
+            self.execute('UPDATE request_specs SET spec = :spec', spec=text)
+            self.assertEqual(server['id'],
+                             self.spec(server['id']).instance_uuid)
+            self.assertIn(
+                'Table request_specs in the API database: the row of server '
+                '%s cannot be read' % server['id'],
+                self.stdlog.logger.output)
+            row, = self.rows('request_specs', server['id'])
+            self.assertEqual(text, row['spec'])
+
+    def test_both_copies_gone(self):
+        server = self.boot(host='host1')
+        self.execute('DELETE FROM request_specs')
+        self.execute('DELETE FROM request_spec', cell='cell1')
+        self.assertRaises(nova_exc.RequestSpecNotFound,
+                          self.spec, server['id'])
+
+    def test_cell_does_not_answer(self):
+        server = self.boot(host='host1')
+        self.execute('DELETE FROM request_specs')
+        self.execute('DROP TABLE request_spec', cell='cell1')
+        self.assertRaises(nova_exc.RequestSpecNotFound,
+                          self.spec, server['id'])
+        self.assertIn('did not give its copy', self.stdlog.logger.output)
+
+
+class DestroyTest(SpecTestCase):
+
+    def test_destroy(self):
+        server = self.boot(host='host1')
+        spec = self.spec(server['id'])
+        spec.destroy()
+        self.assertEqual([], self.revisions(server['id'], 'cell1'))
+        self.assertEqual([], self.rows('request_specs', server['id']))
+        self.assertRaises(nova_exc.RequestSpecNotFound, spec.destroy)
+
+    def test_destroy_takes_our_rows_when_novas_is_gone(self):
+        server = self.boot(host='host1')
+        spec = self.spec(server['id'])
+        self.execute('DELETE FROM request_specs')
+        self.assertRaises(nova_exc.RequestSpecNotFound, spec.destroy)
+        self.assertEqual([], self.revisions(server['id'], 'cell1'))
+
+    def test_destroy_bulk(self):
+        here, there = self.boot(host='host1'), self.boot(host='host3')
+        stays = self.boot(host='host1')
+        self.assertEqual(2, objects.RequestSpec.destroy_bulk(
+            self.context, [here['id'], there['id']]))
+        self.assertEqual([], self.revisions(here['id'], 'cell1'))
+        self.assertEqual([], self.revisions(there['id'], 'cell2'))
+        self.assertEqual([(1, 'create')],
+                         self.revisions(stays['id'], 'cell1'))

@@ -1,0 +1,108 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+import collections
+
+import hypothesis
+from hypothesis import strategies as st
+from oslo_serialization import jsonutils
+from oslotest import base
+
+from nova_cells_persist.db import models
+from nova_cells_persist import exception
+from nova_cells_persist.objects import build_row
+
+Row = collections.namedtuple('Row', (
+    'id', 'mirror_id', 'instance_uuid', 'project_id', 'created_at',
+    'updated_at', 'mirror_updated_at', 'request_obj', 'spec'))
+
+SHARED_FIELDS = st.dictionaries(
+    st.sampled_from(build_row.SHARED),
+    st.none() | st.dictionaries(st.text(), st.integers()))
+
+
+def obj(fields, changes=None):
+    primitive = {'nova_object.name': 'X', 'nova_object.version': '1.0',
+                 'nova_object.data': fields}
+    if changes:
+        primitive['nova_object.changes'] = changes
+    return primitive
+
+
+def row(request_obj, spec=None, **kwargs):
+    values = dict.fromkeys(Row._fields)
+    values.update(id=1, request_obj=request_obj, spec=spec, **kwargs)
+    return Row(**values)
+
+
+class BuildRowTest(base.BaseTestCase):
+
+    @hypothesis.given(SHARED_FIELDS, SHARED_FIELDS, st.booleans())
+    def test_there_and_back(self, fields, contract, has_tags):
+        instance = obj(dict(fields, display_name='n', locked=True), ['x'])
+        updates = {'instance': jsonutils.dumps(instance)}
+        if has_tags:
+            updates['tags'] = jsonutils.dumps(obj({}))
+        spec = jsonutils.dumps(obj(contract))
+        values = build_row.columns(updates, spec)
+        self.assertEqual('n', values['display_name'])
+        self.assertTrue(values['locked'])
+
+        back = build_row.nova_row(row(values['request_obj'], spec))
+        del instance['nova_object.changes']
+        self.assertEqual(instance, jsonutils.loads(back['instance']))
+        self.assertEqual(has_tags, back['tags'] is not None)
+        self.assertIsNone(back['block_device_mappings'])
+
+    def test_what_the_spec_has_is_left_out(self):
+        flavor = {'name': 'm1.tiny'}
+        instance = obj({'flavor': flavor, 'pci_requests': {'a': 1}})
+        values = build_row.columns(
+            {'instance': jsonutils.dumps(instance)},
+            jsonutils.dumps(obj({'flavor': flavor, 'pci_requests': {}})))
+        stored = jsonutils.loads(values['request_obj'])
+        self.assertEqual(['flavor'], stored['shared'])
+        self.assertEqual({'pci_requests': {'a': 1}},
+                         stored['instance']['nova_object.data'])
+
+    def test_spec_is_gone(self):
+        spec = jsonutils.dumps(obj({'flavor': {'a': 1}}))
+        values = build_row.columns({'instance': spec}, spec)
+        exc = self.assertRaises(ValueError, build_row.nova_row,
+                                row(values['request_obj']))
+        self.assertIn('flavor', str(exc))
+
+    def test_unreadable(self):
+        for text in ('{broken', 'null', '[]', '{}', '1',
+                     '{"shared": ["flavor"]}'):
+            self.assertRaises(ValueError, build_row.nova_row,
+                              row(text, '{"nova_object.data": {}}'))
+
+    def test_too_large(self):
+        instance = obj({'user_data': 'x' * models.MEDIUMTEXT_BYTES})
+        exc = self.assertRaises(
+            exception.BuildTooLarge, build_row.columns,
+            {'instance': jsonutils.dumps(instance), 'instance_uuid': 'u'},
+            None)
+        self.assertIn('server u ', str(exc))
+
+    def test_id_is_that_of_the_mirror(self):
+        self.assertEqual(1, build_row.nova_row(row('{"shared":[]}'))['id'])
+        self.assertEqual(7, build_row.nova_row(
+            row('{"shared":[]}', mirror_id=7))['id'])
+
+    def test_stale(self):
+        for ours, theirs, stale in ((None, None, False), (1, None, False),
+                                    (None, 1, True), (1, 1, False),
+                                    (1, 2, True), (2, 1, False)):
+            self.assertEqual(stale, build_row.is_stale(row(
+                '', updated_at=ours, mirror_updated_at=theirs)))
