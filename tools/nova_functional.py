@@ -1,0 +1,239 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Run Nova's own functional tests, from its wheel, stock and with the plugin.
+
+``tox -e nova-functional -- REGEX [REGEX ...]``
+
+Both runs happen unless ``--stock`` or ``--plugin`` asks for one of them. A
+test whose verdict differs is run once more, alone, both ways: when the
+difference is gone the test is called flaky and its second verdict counts. The
+exit status is not zero when a test fails with the plugin that passes on stock,
+or when no test ran; with only one run, when any test fails.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+
+from tools import nova_etc
+from tools import run_tests
+
+PLUGGED = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'plugged')
+
+# What Nova's tox.ini sets for its functional tests.
+NOVA_ENVIRONMENT = {
+    'LANGUAGE': 'en_US',
+    'LC_ALL': 'en_US.utf-8',
+    'OS_STDOUT_CAPTURE': '1',
+    'OS_STDERR_CAPTURE': '1',
+    'OS_TEST_TIMEOUT': '160',
+    'PYTHONDONTWRITEBYTECODE': '1',
+}
+MODES = {
+    'threading': {'OS_NOVA_DISABLE_EVENTLET_PATCHING': 'True'},
+    'eventlet': {'OS_NOVA_DISABLE_EVENTLET_PATCHING': 'False',
+                 'NOVA_RAISE_ON_GREENLET_LEAK': 'True'},
+}
+
+# What Nova leaves out with threading (threading_functional_test_excludes.txt).
+NOT_WITH_THREADING = (
+    'ComputeManagerInitHostTestCase'
+    '.test_migrate_disk_and_power_off_crash_finish_revert_migration',
+    'FillVirtualInterfaceListMigration.test_fill_vifs_migration',
+)
+
+# More differences than this are no flaky tests: do not run them again.
+MOST_RERUNS = 10
+
+
+class NovaTests:
+    """Nova's functional tests, one release, one concurrency mode.
+
+    :param scratch: a folder for stestr's repositories
+    :param mode: ``threading``, ``eventlet``, or None for the release's default
+    :param concurrency: how many workers, a str
+    """
+
+    def __init__(self, scratch, mode, concurrency):
+        self.version = importlib.metadata.version('nova')
+        native = int(self.version.split('.')[0]) >= 34
+        self.mode = mode or ('threading' if native else 'eventlet')
+        self.concurrency = concurrency
+        self.scratch = scratch
+        # Not imported: Nova's monkey patching has to come first in a worker,
+        # and has no business here.
+        package = importlib.util.find_spec('nova').submodule_search_locations
+        self.top = os.path.dirname(package[0])
+
+    def run(self, label, selection):
+        """Run once, in a fresh repository.
+
+        :param label: ``stock`` or ``plugin``
+        :param selection: arguments of ``stestr run`` that choose the tests
+        :returns: a :class:`tools.run_tests.Run`
+        """
+        folder = tempfile.mkdtemp(prefix=label + '-', dir=self.scratch)
+        proof = os.path.join(folder, 'plugged')
+        env = dict(os.environ, **NOVA_ENVIRONMENT, **MODES[self.mode])
+        if label == 'plugin':
+            env['NOVA_CELLS_PERSIST_PLUGGED'] = proof
+            env['PYTHONPATH'] = os.pathsep.join(
+                filter(None, (PLUGGED, os.environ.get('PYTHONPATH'))))
+        arguments = ['--concurrency', self.concurrency, *selection]
+        if self.mode == 'threading':
+            arguments += [
+                '--exclude-regex',
+                '|'.join(re.escape(name) for name in NOT_WITH_THREADING)]
+        outcome = run_tests.run(
+            arguments, folder=folder, env=env, options=[
+                '--test-path', os.path.join(self.top, 'nova/tests/functional'),
+                '--top-dir', self.top])
+        if label == 'plugin' and not os.path.exists(proof):
+            outcome.verdicts['the plugin was put on'] = 'failed'
+        return outcome
+
+    def run_alone(self, label, test):
+        """The verdict of one test, run again in a process of its own."""
+        with tempfile.NamedTemporaryFile('w', dir=self.scratch) as wanted:
+            wanted.write(test + '\n')
+            wanted.flush()
+            again = self.run(label, ['--serial', '--load-list', wanted.name])
+        return again.verdicts.get(test, 'not run')
+
+
+def ran(runs):
+    """Whether each run came so far that a test passed."""
+    return all(outcome.count('passed') for outcome in runs.values())
+
+
+def differences(stock, plugin):
+    """The ids of all tests whose verdicts differ, sorted."""
+    return sorted(
+        test for test in stock.verdicts.keys() | plugin.verdicts.keys()
+        if stock.verdicts.get(test) != plugin.verdicts.get(test))
+
+
+def settle(tests, stock, plugin):
+    """Run what differs again; the second verdicts replace the first.
+
+    :returns: the ids of the tests that turned out to be flaky
+    """
+    differing = differences(stock, plugin)
+    if len(differing) > MOST_RERUNS:
+        print('%d tests differ: too many to run again.' % len(differing))
+        return []
+    flaky = []
+    for test in differing:
+        if test not in stock.verdicts or test not in plugin.verdicts:
+            continue  # the runs did not have it both: nothing to repeat
+        print('\n== again, alone, both ways: %s' % test, flush=True)
+        first = stock.verdicts[test], plugin.verdicts[test]
+        second = (tests.run_alone('stock', test),
+                  tests.run_alone('plugin', test))
+        stock.verdicts[test], plugin.verdicts[test] = second
+        if second != first and second[0] == second[1]:
+            flaky.append(test)
+    return flaky
+
+
+def report(tests, runs, differing, flaky):
+    """Print the counts side by side, and each test that differs."""
+    print('\nNova %s (%s)' % (tests.version, tests.mode))
+    print('%-8s %8s %8s %8s %10s %10s' % (
+        '', 'passed', 'failed', 'skipped', 'wall time', 'CPU time'))
+    for label, outcome in runs.items():
+        print('%-8s %8d %8d %8d %8.0f s %8.0f s' % (
+            label, *outcome.counts().values(), outcome.seconds,
+            outcome.cpu_seconds))
+    for test in flaky:
+        print('flaky: %s (%s both ways when run alone)' % (
+            test, runs['stock'].verdicts[test]))
+    for test in differing:
+        print('differs: %s: %s' % (test, ', '.join(
+            '%s: %s' % (label, outcome.verdicts.get(test, 'not run'))
+            for label, outcome in runs.items())))
+    if len(runs) == 2 and ran(runs) and not differing:
+        print("No test's verdict differs.")
+
+
+def acceptable(runs, differing):
+    """Whether nothing fails with the plugin that passes on stock."""
+    if not ran(runs):
+        print('No test ran, or none passed.')
+        return False
+    if len(runs) == 1:
+        return all(outcome.ok for outcome in runs.values())
+    return not any(
+        runs['plugin'].verdicts.get(test, 'failed') == 'failed'
+        for test in differing)
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog='REGEX is what "stestr run" takes, for example '
+               '"test_servers.ServersTest".')
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument('--stock', action='store_const', dest='labels',
+                       const=['stock'], help='only without the plugin')
+    which.add_argument('--plugin', action='store_const', dest='labels',
+                       const=['plugin'], help='only with the plugin')
+    parser.add_argument('--mode', choices=sorted(MODES),
+                        help="concurrency mode (default: the one that this "
+                             "release of Nova runs in by default)")
+    parser.add_argument('--concurrency', metavar='N', default='2',
+                        help='test workers (default: %(default)s)')
+    parser.add_argument('--json', metavar='FILE', help='write the counts here')
+    parser.add_argument('regex', nargs='*', metavar='REGEX')
+    parser.set_defaults(labels=['stock', 'plugin'])
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
+    run_tests.forget(args.json)
+    nova_etc.link()
+    with tempfile.TemporaryDirectory(prefix='nova-functional-') as scratch:
+        tests = NovaTests(scratch, args.mode, args.concurrency)
+        runs = {}
+        for label in args.labels:
+            print('\n== %s: Nova %s, %s, %s workers' % (
+                label, tests.version, tests.mode, tests.concurrency),
+                flush=True)
+            runs[label] = tests.run(label, args.regex)
+        comparable = len(runs) == 2 and ran(runs)
+        flaky = settle(tests, **runs) if comparable else []
+
+    differing = differences(**runs) if comparable else []
+    report(tests, runs, differing, flaky)
+    good = acceptable(runs, differing)
+    total = {verdict: sum(outcome.count(verdict) for outcome in runs.values())
+             for verdict in run_tests.VERDICTS}
+    if args.json:
+        run_tests.write_json(
+            args.json, total, nova=tests.version, mode=tests.mode,
+            differing=differing, flaky=flaky, runs={
+                label: dict(outcome.counts(), seconds=round(outcome.seconds),
+                            cpu_seconds=round(outcome.cpu_seconds),
+                            verdicts=outcome.verdicts)
+                for label, outcome in runs.items()})
+    print(run_tests.describe(total), flush=True)
+    return 0 if good else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
