@@ -63,7 +63,7 @@ class WrongDriver(SetupError):
 class WrongGroup(SetupError):
     message = ('nova-cells-persist: its section in nova.conf is '
                '[cells_persist], not [%(group)s]. Set "config_source = '
-               'cells_persist" and rename the section.')
+               'cells_persist" and call the section [cells_persist].')
 
 
 class ObjectReplaced(SetupError):
@@ -106,9 +106,8 @@ class SchemaAhead(SetupError):
 class DatabaseError(CellsPersistException):
     """The command line's answer to a database that cannot be used."""
 
-    message = ('The %(database)s cannot be used: %(reason)s. Check its '
-               'connection in nova.conf, or in its cell mapping, and that it '
-               'runs.')
+    message = ('The %(database)s cannot be used: %(reason)s. Mend that, then '
+               'run the command again.')
 
 
 class UnknownMigrations(CellsPersistException):

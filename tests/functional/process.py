@@ -104,9 +104,14 @@ DEAD_PLACEMENT = {'auth_type': 'none',
 Result = collections.namedtuple('Result', 'status output errors')
 
 
+# Noted while no test runs: each test has a folder of its own for these, and
+# takes it away.
+_TEMPORARY = tempfile.gettempdir()
+
+
 @functools.lru_cache(maxsize=None)
 def _scratch():
-    folder = tempfile.mkdtemp()
+    folder = tempfile.mkdtemp(dir=_TEMPORARY)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

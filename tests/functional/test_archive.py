@@ -25,8 +25,6 @@ from tests.functional import base
 
 class ArchiveTestCase(base.CloudTestCase):
 
-    HOSTS = {'host1': 'cell1', 'host3': 'cell2'}
-
     def manage(self, verb, **kwargs):
         """Run a verb of ``nova-manage db`` on every cell.
 

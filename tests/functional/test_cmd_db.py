@@ -284,9 +284,8 @@ class SyncTestCase(CommandTestCase):
             output, errors = self.fail('db', 'sync')
         self.assertEqual(3, len(output))
         self.assertEqual(
-            ['The API database cannot be used: the power went. Check its '
-             'connection in nova.conf, or in its cell mapping, and that it '
-             'runs.'], errors)
+            ['The API database cannot be used: the power went. Mend that, '
+             'then run the command again.'], errors)
         self.assertEqual(
             'API database: brought from version none to version 001',
             self.succeed('db', 'sync')[0])
