@@ -22,6 +22,7 @@ from oslo_utils import versionutils
 
 CHANGES = 'nova_object.changes'
 DATA = 'nova_object.data'
+NAME = 'nova_object.name'
 VERSION = 'nova_object.version'
 
 
@@ -34,10 +35,15 @@ def compact(text):
 
 
 def without_changes(primitive):
-    """Return a copy of a primitive without its lists of changed fields."""
+    """Return a copy of a primitive without its lists of changed fields.
+
+    A dict that is no object, such as a user's scheduler hints, may have any
+    key and keeps it.
+    """
     if isinstance(primitive, dict):
         return {key: without_changes(value)
-                for key, value in primitive.items() if key != CHANGES}
+                for key, value in primitive.items()
+                if key != CHANGES or NAME not in primitive}
     if isinstance(primitive, list):
         return [without_changes(value) for value in primitive]
     return primitive

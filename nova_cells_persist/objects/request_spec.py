@@ -36,6 +36,10 @@ from nova_cells_persist.objects import revision
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
+#: Fields that Nova resets on an object it goes on using, and does not mean to
+#: save: see reset_forced_destinations().
+RESET = ('force_hosts', 'force_nodes')
+
 #: What hydrating a damaged row, or one of a newer Nova, raises.
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError,
               ovo_exc.VersionedObjectsException)
@@ -91,25 +95,14 @@ class RequestSpec(stock.RequestSpec):
             return revision.as_nova_row(copy)
 
     @staticmethod
-    def _from_db_object(context, spec, db_spec):
-        hydrate = (_hydrate_in_cell if database.is_cell_level()
-                   else stock.RequestSpec._from_db_object)
+    def _from_db_object(context, spec, row):
         try:
-            return hydrate(context, spec, _without_changes(db_spec))
+            return _hydrate(context, spec, row)
         except UNREADABLE as exc:
-            uuid = db_spec['instance_uuid']
-            LOG.error('%s', exception.UnreadableRow(
-                table='request_specs', database='API database',
-                instance_uuid=uuid, reason=exc))
-            copy = _other_copy(context, uuid)
-            if copy is None or copy.spec == db_spec['spec']:
+            copy = _copy_of_unreadable(context, row, exc)
+            if copy is None:
                 raise
-            LOG.warning('Revision %(revision)d of its cell was read instead '
-                        'for server %(uuid)s.',
-                        {'uuid': uuid, 'revision': copy.revision})
-            return stock.RequestSpec._from_db_object(
-                context, spec, dict(revision.as_nova_row(copy),
-                                    id=db_spec['id']))
+            return _hydrate(context, spec, copy)
 
     @base.remotable
     def save(self):
@@ -120,7 +113,11 @@ class RequestSpec(stock.RequestSpec):
         write = _save_pending if database.is_cell_level() else _save
         row = write(self._context, self.instance_uuid, updates['spec'],
                     fields)
+        kept = {name: getattr(self, name) for name in RESET
+                if name in self and name not in fields}
         self._from_db_object(self._context, self, row)
+        for name, value in kept.items():
+            setattr(self, name, value)
         self.obj_reset_changes()
 
     @staticmethod
@@ -150,18 +147,36 @@ def _other_copy(context, instance_uuid):
         context, instance_uuid, CONF.cells_persist.cell_timeout)
 
 
-def _without_changes(row):
-    """Return the row as one that the plugin has written.
+def _copy_of_unreadable(context, row, reason):
+    """Say that a row cannot be read, and return another copy of it.
 
-    Nova writes into it what had changed when it was saved, in the objects
-    inside the spec too. Hydrated as it is, those would count as changed by
-    whoever has read it, and his save() would overwrite what another writer
-    has saved meanwhile.
+    :returns: a row, None if there is no other copy that can be asked
     """
-    if primitive.CHANGES not in row['spec']:
-        return row
-    return {'id': row['id'], 'instance_uuid': row['instance_uuid'],
-            'spec': primitive.compact(row['spec'])}
+    uuid, cell_level = row['instance_uuid'], database.is_cell_level()
+    LOG.error('%s', exception.UnreadableRow(
+        table='request_spec' if cell_level else 'request_specs',
+        database=database.name(context) if cell_level else 'API database',
+        instance_uuid=uuid, reason=reason))
+    copy = None if cell_level else _other_copy(context, uuid)
+    if copy is None or copy.spec == row['spec']:
+        return None
+    LOG.warning('Revision %(revision)d of its cell was read instead for '
+                'server %(uuid)s.',
+                {'uuid': uuid, 'revision': copy.revision})
+    return dict(revision.as_nova_row(copy), id=row['id'])
+
+
+def _hydrate(context, spec, row):
+    # Nova writes into its row what had changed when it was saved, in the
+    # objects inside the spec too. Hydrated as it is, those would count as
+    # changed by whoever has read it, and his save() would overwrite what
+    # another writer has saved meanwhile. Rows of the plugin say no such thing.
+    if primitive.CHANGES in row['spec']:
+        row = {'id': row['id'], 'instance_uuid': row['instance_uuid'],
+               'spec': primitive.compact(row['spec'])}
+    if database.is_cell_level():
+        return _hydrate_in_cell(context, spec, row)
+    return stock.RequestSpec._from_db_object(context, spec, row)
 
 
 def _hydrate_in_cell(context, spec, row):

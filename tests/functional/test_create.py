@@ -14,6 +14,7 @@
 
 import fixtures
 from oslo_db import exception as db_exc
+from oslo_utils.fixture import uuidsentinel as uuids
 
 from nova.cmd import manage
 from nova.conductor import manager
@@ -21,6 +22,8 @@ from nova import exception as nova_exc
 from nova import objects
 from nova.tests.functional.api import client as api_client
 from nova_cells_persist import conf as plugin_conf
+from nova_cells_persist.db import models
+from nova_cells_persist import exception
 from tests.functional import base
 
 ACCEPTED = {
@@ -91,6 +94,19 @@ class CreateTest(base.CloudTestCase):
                       'build_request'):
             self.assertEqual(
                 0, self.execute('DELETE FROM %s' % table), table)
+
+    def test_spec_too_large(self):
+        """It says so before anything is written."""
+        server = self.boot()
+        spec = self.spec(server['id'])
+        large = type(spec)(self.context, **{
+            name: getattr(spec, name) for name in spec.fields
+            if name in spec and name not in ('id', 'instance_uuid')})
+        large.instance_uuid = uuids.large
+        large.scheduler_hints = {'x': ['y' * models.MEDIUMTEXT_BYTES]}
+        exc = self.assertRaises(exception.SpecTooLarge, large.create)
+        self.assertIn(uuids.large, str(exc))
+        self.assertEqual({}, self.everything(uuids.large))
 
     def test_the_spec_is_a_field_of_the_build(self):
         with self.held_builds():

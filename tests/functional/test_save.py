@@ -88,6 +88,21 @@ class SaveTest(SpecTestCase):
                          self.revisions(server['id'], 'cell1'))
         self.assertEqual('one', self.az_of_newest(server))
 
+    def test_forced_destination_that_was_reset(self):
+        """Nova resets it for one move, saves something else, schedules."""
+        server = self.boot(host='host1')
+        spec = self.spec(server['id'])
+        spec.force_hosts = ['host1']
+        spec.save()
+        spec.reset_forced_destinations()
+        spec.availability_zone = 'one'
+        spec.save()
+        self.assertIsNone(spec.force_hosts)
+        self.assertEqual(set(), spec.obj_what_changed())
+        spec = self.spec(server['id'])
+        self.assertEqual(['host1'], spec.force_hosts)
+        self.assertEqual('one', spec.availability_zone)
+
     def test_nothing_changed(self):
         server = self.boot(host='host1')
         self.spec(server['id']).save()
@@ -197,6 +212,15 @@ class CellLevelSaveTest(SpecTestCase):
             self.assertEqual(group['id'], spec.instance_group.uuid)
             self.assertEqual('anti-affinity', spec.instance_group.policy)
             self.assertEqual(set(), spec.obj_what_changed())
+
+    def test_unreadable(self):
+        server = self.boot(host='host1')
+        self.execute("UPDATE request_spec SET spec = '{broken'", cell='cell1')
+        with self.cell_level('cell1') as context:
+            self.assertRaises(ValueError, self.spec, server['id'], context)
+        self.assertIn('Table request_spec in the database of this cell: the '
+                      'row of server %s cannot be read' % server['id'],
+                      self.stdlog.logger.output)
 
     def test_knows_no_such_server(self):
         with self.cell_level('cell1') as context:

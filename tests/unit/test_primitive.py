@@ -38,10 +38,16 @@ def spec(fields, version='1.15', changes=None):
 class CompactTest(base.BaseTestCase):
 
     def test_changes_go_at_every_depth(self):
-        inner = {'nova_object.data': {}, 'nova_object.changes': ['id']}
+        inner = {'nova_object.name': 'X', 'nova_object.data': {},
+                 'nova_object.changes': ['id']}
         text = spec({'flavor': inner, 'list': [inner, inner]},
                     changes=['flavor'])
         self.assertNotIn('changes', primitive.compact(text))
+
+    def test_hints_are_the_users(self):
+        hints = {'nova_object.changes': ['blue']}
+        text = primitive.compact(spec({'scheduler_hints': hints}))
+        self.assertEqual(hints, primitive.data(text)['scheduler_hints'])
 
     @hypothesis.given(FIELDS)
     def test_nothing_else_goes(self, fields):
