@@ -95,6 +95,12 @@ def delete(session, instance_uuid, unmirrored=False):
     return bool(session.execute(query).rowcount)
 
 
+def delete_all(session, instance_uuids):
+    """Delete the builds of these servers, of those that have one."""
+    session.execute(sa.delete(_TABLE).where(
+        _TABLE.c.instance_uuid.in_(instance_uuids)))
+
+
 def _builds():
     # A row that had a mirror and has none any more was deleted by a node
     # without the plugin; so it is no build.

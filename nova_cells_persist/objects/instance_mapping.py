@@ -73,4 +73,7 @@ class InstanceMappingList(_StockList):
         # the request specs after them. Now is the last moment to know in
         # which cells those have their revisions.
         landing.forget(context, instance_uuids)
-        return _StockList._destroy_bulk_in_db(context, instance_uuids)
+        with database.api_writer(context) as session:
+            # Of a server that a conductor without the plugin has built.
+            db_build.delete_all(session, instance_uuids)
+            return _StockList._destroy_bulk_in_db(context, instance_uuids)

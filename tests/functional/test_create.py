@@ -303,6 +303,28 @@ class MirrorTest(base.CloudTestCase):
             self._wait_for_state_change(server, 'ACTIVE')
         self.assertEqual(landed_in('cell1'), self.everything(server['id']))
 
+    def test_built_by_a_conductor_without_the_plugin(self):
+        """It lands nothing and deletes Nova's row only."""
+        with self.held_builds() as let_go:
+            server = self.accept(host='host1')
+            left = {table: self.rows(table, server['id'])[0]
+                    for table in ('build_request', 'request_spec')}
+            let_go()
+            self._wait_for_state_change(server, 'ACTIVE')
+        self.execute('DELETE FROM request_spec', cell='cell1')
+        for table, row in left.items():
+            self.execute('INSERT INTO %s (%s) VALUES (%s)' % (
+                table, ', '.join(row), ', '.join(':' + name for name in row)),
+                **row)
+        self.assertEqual([server['id']], [
+            one['id'] for one in self.api.get_servers()])
+        self.assertRaises(nova_exc.BuildRequestNotFound,
+                          objects.BuildRequest.get_by_instance_uuid,
+                          self.context, server['id'])
+        self._delete_server(server)
+        manage.DbCommands().archive_deleted_rows(all_cells=True)
+        self.assertEqual({}, self.everything(server['id']))
+
     def test_deleted_by_a_node_without_the_plugin(self):
         with self.held_builds() as let_go:
             server = self.accept()
