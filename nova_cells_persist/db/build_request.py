@@ -27,6 +27,14 @@ _SPECS = api_models.RequestSpec.__table__
 _MAPPINGS = api_models.InstanceMapping.__table__
 
 
+def in_flight(session, instance_uuid):
+    """Whether a server has a build, in either table."""
+    if get(session, instance_uuid) is not None:
+        return True
+    return session.execute(sa.select(_NOVA.c.id).where(
+        _NOVA.c.instance_uuid == instance_uuid)).first() is not None
+
+
 def insert(session, values):
     """Insert one build.
 

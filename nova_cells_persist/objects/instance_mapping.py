@@ -47,15 +47,17 @@ class InstanceMapping(stock.InstanceMapping):
 
     @staticmethod
     def _destroy_in_db(context, instance_uuid):
-        """Delete the mapping; of a server without a cell, all that is left.
+        """Delete the mapping; of a server that was never built, all else.
 
-        Nova's schedule_and_build_instances() finds a server deleted before
-        it had a cell, deletes its mapping and leaves its request spec.
+        Nova's schedule_and_build_instances() finds that a server was deleted
+        before it had a cell, so that its build is gone; it deletes the
+        mapping and leaves the request spec.
         """
         with database.api_writer(context) as session:
             cells = db_mapping.cell_uuids(session, [instance_uuid])
             stock.InstanceMapping._destroy_in_db(context, instance_uuid)
-            if cells.get(instance_uuid) is None:
+            if (cells.get(instance_uuid) is None and
+                    not db_build.in_flight(session, instance_uuid)):
                 db_build.delete(session, instance_uuid)
                 db_spec.delete(session, [instance_uuid])
                 db_spec.delete_nova_spec(session, instance_uuid)

@@ -373,6 +373,16 @@ class DeleteBuildTest(base.CloudTestCase):
         manage.DbCommands().archive_deleted_rows(all_cells=True)
         self.assertEqual({}, self.everything(server['id']))
 
+    def test_mapping_of_a_build_in_flight(self):
+        """Whoever deletes it does not mean the server."""
+        with self.held_builds():
+            server = self.accept()
+            objects.InstanceMapping.get_by_instance_uuid(
+                self.context, server['id']).destroy()
+        expected = dict(ACCEPTED)
+        del expected['api', 'instance_mappings']
+        self.assertEqual(expected, self.everything(server['id']))
+
     def test_second_delete_finds_nothing(self):
         with self.held_builds():
             server = self.accept()
