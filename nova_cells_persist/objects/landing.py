@@ -121,6 +121,45 @@ def _put(context, instance_uuid, rows):
     return True
 
 
+def home(context, instance_uuid):
+    """Return where the next revision of a server belongs, and its newest.
+
+    That is the cell that the context names if revisions stand there.
+    Otherwise the mapping knows: the context of a cross-cell resize is still
+    targeted at the cell that the server has left. What has not landed there
+    yet does so now.
+
+    :returns: (context, number of the newest revision, 0 if none); the
+        context is None if that database cannot be read
+    """
+    number = 0
+    if not database.is_api(context):
+        number = revision.newest_number(context, instance_uuid)
+    if number is not False and not number:
+        cell = cells.of_servers(context, [instance_uuid]).get(instance_uuid)
+        context = cells.targeted(context, cell)
+        if cell is not None:
+            _land_late(context, instance_uuid)
+        number = revision.newest_number(context, instance_uuid)
+    if number is False:
+        return None, 0
+    return context, number
+
+
+def _land_late(context, instance_uuid):
+    """Land what the cell could not take, or a conductor did not know of.
+
+    :param context: targeted at the cell, which has no revision
+    """
+    with database.api_reader(context) as session:
+        rows = [_copy(row)
+                for row in db_spec.revisions(session, instance_uuid)]
+    if rows and _put(context, instance_uuid, rows):
+        with database.api_writer(context) as session:
+            db_spec.delete(session, [instance_uuid],
+                           last=rows[-1]['revision'])
+
+
 def forget(context, instance_uuids):
     """Delete the revisions that these servers have in their cells."""
     servers = {}

@@ -17,6 +17,7 @@ from oslo_log import log as logging
 from nova_cells_persist.db import database
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
+from nova_cells_persist.objects import landing
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import revision
 
@@ -38,7 +39,7 @@ def reload(context, instance_uuid):
     :param context: of a process at the API level
     """
     try:
-        home, number = revision.home(context, instance_uuid)
+        home, number = landing.home(context, instance_uuid)
         if home is not None and not database.is_api(home):
             _reload(home, instance_uuid, number)
     except Exception:

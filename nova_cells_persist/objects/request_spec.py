@@ -210,7 +210,7 @@ def _save(context, instance_uuid, text, fields):
         another one has saved meanwhile in other fields stays
     :returns: Nova's row
     """
-    home, number = revision.home(context, instance_uuid)
+    home, number = landing.home(context, instance_uuid)
     with database.api_writer(context) as session:
         current = db_spec.nova_spec(session, instance_uuid, lock=True)
         text = _on_top_of(current, text, fields, instance_uuid)

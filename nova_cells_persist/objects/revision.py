@@ -68,6 +68,16 @@ def newest(context, instance_uuid):
         return db_spec.newest(session, instance_uuid)
 
 
+@cells.fail_softly('reading its newest revision')
+def newest_number(context, instance_uuid):
+    """Return the number of the newest revision where the context names.
+
+    :returns: 0 if there is none, False if the database cannot be read
+    """
+    with database.reader(context) as session:
+        return db_spec.newest_number(session, instance_uuid)
+
+
 def as_nova_row(revision):
     """Return a revision as the row of request_specs it stands for."""
     return {'id': revision.id, 'instance_uuid': revision.instance_uuid,
@@ -128,32 +138,6 @@ def append_pending(context, instance_uuid, text, fields):
     raise exception.TooManyWriters(
         instance_uuid=instance_uuid, attempts=ATTEMPTS,
         database=database.name(context))
-
-
-def home(context, instance_uuid):
-    """Return where the next revision of a server belongs, and its newest.
-
-    That is the database that the context names if revisions stand there.
-    Otherwise the mapping knows: the context of a cross-cell resize is still
-    targeted at the cell that the server has left.
-
-    :returns: (context, number of the newest revision, 0 if none); the
-        context is None if that database cannot be read
-    """
-    number = _newest_number(context, instance_uuid)
-    if number is not False and not number:
-        cell = cells.of_servers(context, [instance_uuid]).get(instance_uuid)
-        context = cells.targeted(context, cell)
-        number = _newest_number(context, instance_uuid)
-    if number is False:
-        return None, 0
-    return context, number
-
-
-@cells.fail_softly('reading its newest revision')
-def _newest_number(context, instance_uuid):
-    with database.reader(context) as session:
-        return db_spec.newest_number(session, instance_uuid)
 
 
 @cells.fail_softly('writing a new revision')

@@ -17,6 +17,9 @@ from sqlalchemy.orm import exc as orm_exc
 
 from nova import exception as nova_exc
 from nova import objects
+from nova_cells_persist.db import database
+from nova_cells_persist.db import models
+from nova_cells_persist.objects import reload
 from tests.functional import base
 
 
@@ -82,7 +85,27 @@ class LandingTest(base.CloudTestCase):
         self.assertIn('its landing in the database of cell %s failed' %
                       self.cell_mappings['cell1'].uuid,
                       self.stdlog.logger.output)
-        self._delete_server(server)
+        # It lands with the next save, once the cell can be written.
+        models.metadata_of(database.CELL).create_all(self.engine('cell1'))
+        spec = self.spec(server['id'])
+        spec.availability_zone = 'one'
+        spec.save()
+        self.assertEqual([], self.revisions(server['id']))
+        self.assertEqual([(1, 'create'), (2, 'save')],
+                         self.revisions(server['id'], 'cell1'))
+
+    def test_lands_late_before_a_move(self):
+        """It was built by a conductor without the plugin."""
+        server = self.boot(host='host1')
+        row, = self.rows('request_spec', server['id'], 'cell1')
+        self.execute('DELETE FROM request_spec', cell='cell1')
+        self.execute('INSERT INTO request_spec (%s) VALUES (%s)' % (
+            ', '.join(row), ', '.join(':' + name for name in row)), **row)
+        with self.targeted('cell1') as cctxt:
+            reload.reload(cctxt, server['id'])
+        self.assertEqual([], self.revisions(server['id']))
+        self.assertEqual([(1, 'create')],
+                         self.revisions(server['id'], 'cell1'))
 
     def test_deleted_while_it_lands(self):
         """Nothing stays in the cell if the mapping could not be saved."""
