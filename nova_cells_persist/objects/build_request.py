@@ -35,7 +35,7 @@ from nova_cells_persist.objects import request_spec
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
-UNREADABLE = request_spec.UNREADABLE
+UNREADABLE = (nova_exc.BuildRequestNotFound,) + request_spec.UNREADABLE
 
 
 def remotable_classmethod(function):
@@ -118,7 +118,7 @@ class BuildRequest(stock.BuildRequest):
             if not build_row.is_stale(db_req):
                 return stock.BuildRequest._from_db_object(
                     context, req, build_row.nova_row(db_req))
-        except (nova_exc.BuildRequestNotFound,) + UNREADABLE as exc:
+        except UNREADABLE as exc:
             LOG.error('%s. Nova\'s row in build_requests is read instead.',
                       exception.UnreadableRow(
                           table='build_request', database='API database',
@@ -181,7 +181,7 @@ class BuildRequestList(stock.BuildRequestList):
             try:
                 builds.append(BuildRequest._from_db_object(
                     context, BuildRequest(), row))
-            except (nova_exc.BuildRequestNotFound,) + UNREADABLE as exc:
+            except UNREADABLE as exc:
                 # One bad row must not hide the others.
                 LOG.error('A build is left out of the list: %s', exc)
         return cls(context, objects=builds)

@@ -44,10 +44,8 @@ def land(context, instance_uuid, cell, save_mapping):
     :raises: InstanceMappingNotFound or sqlalchemy's StaleDataError, from
         save_mapping, if the server was deleted meanwhile
     """
-    with database.api_reader(context) as session:
-        waiting = db_spec.revisions(session, instance_uuid)
-    left = None
-    rows = [_copy(row) for row in waiting]
+    waiting = _waiting(context, instance_uuid)
+    left, rows = None, waiting
     if not rows:
         left = cells.of_servers(context, [instance_uuid]).get(instance_uuid)
         if left is not None and left.uuid == cell.uuid:
@@ -72,10 +70,18 @@ def land(context, instance_uuid, cell, save_mapping):
                 last=rows[-1]['revision'])
 
 
-def _copy(row):
-    values = dict(row._mapping)
-    del values['id']
-    return values
+def _waiting(context, instance_uuid):
+    """Return copies of the revisions that stand in the API database."""
+    with database.api_reader(context) as session:
+        return _copies(session, instance_uuid)
+
+
+def _copies(session, instance_uuid):
+    rows = [dict(row._mapping)
+            for row in db_spec.revisions(session, instance_uuid)]
+    for row in rows:
+        del row['id']
+    return rows
 
 
 def _rows_from(context, instance_uuid, left):
@@ -103,8 +109,7 @@ def _rows_from(context, instance_uuid, left):
 @cells.fail_softly('reading its revisions')
 def _take(context, instance_uuid):
     with database.reader(context) as session:
-        return [_copy(row)
-                for row in db_spec.revisions(session, instance_uuid)]
+        return _copies(session, instance_uuid)
 
 
 @cells.fail_softly('its landing')
@@ -151,9 +156,7 @@ def _land_late(context, instance_uuid):
 
     :param context: targeted at the cell, which has no revision
     """
-    with database.api_reader(context) as session:
-        rows = [_copy(row)
-                for row in db_spec.revisions(session, instance_uuid)]
+    rows = _waiting(context, instance_uuid)
     if rows and _put(context, instance_uuid, rows):
         with database.api_writer(context) as session:
             db_spec.delete(session, [instance_uuid],

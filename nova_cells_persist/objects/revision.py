@@ -116,7 +116,7 @@ def append_pending(context, instance_uuid, text, fields):
 
     :param text: the JSON of the writer's RequestSpec
     :param fields: the names of the fields that he has changed
-    :returns: the JSON that was saved
+    :raises: TooManyWriters if others were faster each time
     """
     for _ in range(ATTEMPTS):
         last = newest(context, instance_uuid)
@@ -131,7 +131,7 @@ def append_pending(context, instance_uuid, text, fields):
         try:
             _insert(context, [row(instance_uuid, number, 'save', saved,
                                   pending=True, base_digest=base)])
-            return saved
+            return
         except db_exc.DBDuplicateEntry:
             # Somebody else has written that revision: on top of his, then.
             continue
