@@ -51,6 +51,16 @@ The copy in the cell is asked only if the row in the API database is missing
 or unreadable. A cell that is down must not make such a read hang for as long
 as a connection attempt to a dead database takes.
 """),
+    cfg.IntOpt(
+        'revisions_kept',
+        default=10,
+        min=2,
+        help="""
+How many of a server's newest revisions of its request spec are kept.
+
+The first one always stays as well. A move that fails goes back to the
+revision before it, so two is the least. A revision takes some 2.5 kB.
+"""),
 ]
 
 

@@ -20,11 +20,13 @@ from oslo_utils import timeutils
 import sqlalchemy as sa
 
 from nova.db.api import models as api_models
+from nova.db.main import models as main_models
 
 from nova_cells_persist.db import models
 
 _TABLE = models.request_spec
 _NOVA = api_models.RequestSpec.__table__
+_INSTANCES = main_models.Instance.__table__
 
 
 def insert(session, rows):
@@ -56,20 +58,66 @@ def newest(session, instance_uuid):
         .order_by(_TABLE.c.revision.desc()).limit(1)).first()
 
 
-def newest_number(session, instance_uuid):
-    """Return the number of the newest revision of a server; 0 if none."""
-    return session.execute(
-        sa.select(sa.func.max(_TABLE.c.revision))
-        .where(_TABLE.c.instance_uuid == instance_uuid)).scalar() or 0
+def newest_mark(session, instance_uuid):
+    """Return what there is to know of a newest revision without its JSON.
+
+    :returns: (its number, whether it is pending); (0, False) if there is none
+    """
+    row = session.execute(
+        sa.select(_TABLE.c.revision, _TABLE.c.pending)
+        .where(_TABLE.c.instance_uuid == instance_uuid)
+        .order_by(_TABLE.c.revision.desc()).limit(1)).first()
+    return (row.revision, row.pending) if row else (0, False)
 
 
-def settle(session, instance_uuid, revision):
-    """Take the mark *pending* off a revision: Nova's row has it now."""
+def clear_pending(session, instance_uuid, last, base_digest):
+    """Take the mark *pending* off revisions: Nova's row has them now.
+
+    :param last: the number of the newest of them
+    :param base_digest: what they all are based on
+    """
     session.execute(
         sa.update(_TABLE)
         .where(_TABLE.c.instance_uuid == instance_uuid)
-        .where(_TABLE.c.revision == revision)
+        .where(_TABLE.c.revision <= last)
+        .where(_TABLE.c.base_digest == base_digest)
         .values(pending=False))
+
+
+def prune(session, instance_uuid, newest):
+    """Delete all revisions of a server but the first and the newest ones.
+
+    :param newest: the number of the oldest of those newest ones
+    """
+    # MySQL does not let a DELETE ask its own table.
+    first = session.execute(
+        sa.select(sa.func.min(_TABLE.c.revision))
+        .where(_TABLE.c.instance_uuid == instance_uuid)).scalar()
+    if first is None:
+        return
+    session.execute(
+        sa.delete(_TABLE)
+        .where(_TABLE.c.instance_uuid == instance_uuid)
+        .where(_TABLE.c.revision > first)
+        .where(_TABLE.c.revision < newest))
+
+
+def first_with(session, text, project_id=None):
+    """Return the first revisions whose JSON has this text in it.
+
+    Of the servers of this cell that are not deleted. The JSON of all of them
+    is read, or of those of one project: for what is asked rarely.
+
+    :param text: without % and _
+    :returns: a list of rows of the table request_spec
+    """
+    servers = sa.select(_INSTANCES.c.uuid).where(_INSTANCES.c.deleted == 0)
+    if project_id is not None:
+        servers = servers.where(_INSTANCES.c.project_id == project_id)
+    return session.execute(
+        sa.select(_TABLE).where(_TABLE.c.instance_uuid.in_(servers))
+        .where(_TABLE.c.revision == 1)
+        .where(_TABLE.c.spec.contains(text))).fetchall()
 
 
 def delete(session, instance_uuids, last=None):
@@ -98,10 +146,23 @@ def nova_spec(session, instance_uuid, lock=False):
 
 
 def update_nova_spec(session, instance_uuid, text):
-    """Write JSON into Nova's own row in request_specs."""
-    session.execute(
+    """Write JSON into Nova's own row in request_specs.
+
+    :returns: how many rows there were
+    """
+    return session.execute(
         sa.update(_NOVA).where(_NOVA.c.instance_uuid == instance_uuid)
-        .values(spec=text, updated_at=timeutils.utcnow()))
+        .values(spec=text, updated_at=timeutils.utcnow())).rowcount
+
+
+def insert_nova_spec(session, instance_uuid, text):
+    """Insert Nova's own row in request_specs.
+
+    :raises: oslo_db DBDuplicateEntry if it is there
+    """
+    session.execute(sa.insert(_NOVA).values(
+        instance_uuid=instance_uuid, spec=text,
+        created_at=timeutils.utcnow()))
 
 
 def delete_nova_spec(session, instance_uuid):

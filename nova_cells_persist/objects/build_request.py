@@ -30,12 +30,13 @@ from nova_cells_persist.db import build_request as db_build
 from nova_cells_persist.db import database
 from nova_cells_persist import exception
 from nova_cells_persist.objects import build_row
+from nova_cells_persist.objects import heal
 from nova_cells_persist.objects import request_spec
 
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
-UNREADABLE = (nova_exc.BuildRequestNotFound,) + request_spec.UNREADABLE
+UNREADABLE = (nova_exc.BuildRequestNotFound,) + heal.UNREADABLE
 
 
 def remotable_classmethod(function):

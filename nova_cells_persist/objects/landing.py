@@ -17,6 +17,8 @@ gets a cell they are copied into that cell, then removed where they were. A
 move to another cell and its revert are the same event.
 """
 
+import collections
+
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
 from sqlalchemy.orm import exc as orm_exc
@@ -31,6 +33,11 @@ from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import revision
 
 LOG = logging.getLogger(__name__)
+
+#: Where the revisions of a server are: a context of its own for that
+#: database; the number of the newest, 0 if there is none; whether that is
+#: pending.
+Home = collections.namedtuple('Home', 'context number pending')
 
 
 def land(context, instance_uuid, cell, save_mapping):
@@ -134,21 +141,31 @@ def home(context, instance_uuid):
     targeted at the cell that the server has left. What has not landed there
     yet does so now.
 
-    :returns: (context, number of the newest revision, 0 if none); the
-        context is None if that database cannot be read
+    :returns: a Home; None if that database cannot be read
     """
-    number = 0
+    mark = (0, False)
     if not database.is_api(context):
-        number = revision.newest_number(context, instance_uuid)
-    if number is not False and not number:
+        mark = revision.newest_mark(context, instance_uuid)
+    if mark and not mark[0]:
         cell = cells.of_servers(context, [instance_uuid]).get(instance_uuid)
         context = cells.targeted(context, cell)
         if cell is not None:
             _land_late(context, instance_uuid)
-        number = revision.newest_number(context, instance_uuid)
-    if number is False:
-        return None, 0
-    return context, number
+        mark = revision.newest_mark(context, instance_uuid)
+    return Home(context, *mark) if mark else None
+
+
+def home_cell(context, instance_uuid):
+    """Return a context of the cell that has the revisions of a server.
+
+    :returns: None if it has no cell yet, or that cannot be read
+    """
+    if database.is_cell_level():
+        return context
+    found = home(context, instance_uuid)
+    if found is None or database.is_api(found.context):
+        return None
+    return found.context
 
 
 def _land_late(context, instance_uuid):

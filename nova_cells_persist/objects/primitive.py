@@ -80,12 +80,13 @@ def digest(text):
     return hashlib.sha256(canonical.encode('utf-8')).hexdigest()
 
 
-def reapply(newest, mine, fields):
+def reapply(newest, mine, fields, dropped=()):
     """Apply what one writer has changed to what another one has saved.
 
     :param newest: the JSON that was saved meanwhile
     :param mine: the JSON of this writer's object
     :param fields: the names of the fields that this writer has changed
+    :param dropped: the names of those that he has deleted
     :returns: the JSON of both, of the higher of the two versions
     :raises: ValueError if newest is not the JSON of an object
     """
@@ -99,6 +100,8 @@ def reapply(newest, mine, fields):
     # A field that is not persisted may be changed and yet not be there.
     merged.update((field, ours[DATA][field]) for field in fields
                   if field in ours[DATA])
+    for field in dropped:
+        merged.pop(field, None)
     result = dict(theirs if ahead else ours)
     result[DATA] = merged
     return dumps(without_changes(result))

@@ -10,80 +10,38 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Bring Nova's row and the cell's newest revision together before a move."""
+"""Make the request spec true before Nova reads it to move a server."""
 
 from oslo_log import log as logging
 
-from nova_cells_persist.db import database
-from nova_cells_persist.db import request_spec as db_spec
-from nova_cells_persist import exception
 from nova_cells_persist.objects import landing
-from nova_cells_persist.objects import primitive
+from nova_cells_persist.objects import restore
 from nova_cells_persist.objects import revision
 
 LOG = logging.getLogger(__name__)
 
 
-def reload(context, instance_uuid):
-    """Make what Nova is about to read the newest there is.
+def reload(context, instance_uuid, instance=None):
+    """Make what Nova is about to read the newest there is, and true.
 
-    - The cell has a pending revision, and Nova's row is what that is based
-      on: it is written to Nova's row.
-    - Nova's row has changed since: it wins. The pending revision stays in
-      the history, a warning names both.
-    - The cell has none, or an older one: it gets a revision of Nova's row.
+    Nova's row and the newest revision in the cell are reconciled; what then
+    does not describe the server as it is, is restored.
 
     Fails no operation that stock Nova would complete: whatever goes wrong is
     logged, and Nova reads what it would have read.
 
     :param context: of a process at the API level
+    :param instance: the Instance as it was read from its cell just now; None
+        if it is not known, or not at rest
     """
     try:
-        home, number = landing.home(context, instance_uuid)
-        if home is not None and not database.is_api(home):
-            _reload(home, instance_uuid, number)
+        home = landing.home_cell(context, instance_uuid)
+        if home is None:
+            return
+        revision.reconcile(home, instance_uuid)
+        if instance is not None and instance.task_state is None:
+            restore.settle(home, instance)
     except Exception:
         LOG.exception('The request spec of server %s could not be compared '
                       'with the copy in its cell; the one in the API '
                       'database is used.', instance_uuid)
-
-
-def _reload(home, instance_uuid, number):
-    newest = revision.newest(home, instance_uuid) if number else None
-    with database.api_writer(home) as session:
-        text = db_spec.nova_spec(session, instance_uuid,
-                                 lock=bool(newest and newest.pending))
-        if text is None:
-            return   # reading it will find the copy
-        digest = _digest(text, instance_uuid)
-        if digest is None:
-            return
-        same = newest and primitive.digest(newest.spec) == digest
-        promote = (newest and newest.pending and not same and
-                   newest.base_digest == digest)
-        if promote:
-            db_spec.update_nova_spec(session, instance_uuid, newest.spec)
-    if same or promote:
-        if newest.pending:
-            revision.settle(home, instance_uuid, newest.revision)
-        return
-    if newest and newest.pending:
-        LOG.warning(
-            'The request spec of server %(uuid)s was changed both in the API '
-            'database and, as revision %(revision)d, in the %(database)s. '
-            'The API database wins; revision %(revision)d stays in the '
-            'history, revision %(next)d follows it.',
-            {'uuid': instance_uuid, 'revision': newest.revision,
-             'database': database.name(home), 'next': newest.revision + 1})
-    revision.follow(home, instance_uuid, number, primitive.compact(text),
-                    'reload')
-
-
-def _digest(text, instance_uuid):
-    try:
-        return primitive.digest(text)
-    except ValueError as exc:
-        LOG.error('%s', exception.UnreadableRow(
-            table='request_specs', database='API database',
-            instance_uuid=instance_uuid, reason=exc))
-        return None

@@ -16,7 +16,6 @@ Stands in for nova/objects/request_spec.py. What is overridden is where rows
 are written and read; what a RequestSpec is, stays with Nova.
 """
 
-from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 from oslo_versionedobjects import exception as ovo_exc
@@ -29,20 +28,18 @@ from nova.objects import request_spec as stock
 from nova_cells_persist.db import database
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
+from nova_cells_persist.objects import heal
 from nova_cells_persist.objects import landing
+from nova_cells_persist.objects import operation
 from nova_cells_persist.objects import primitive
+from nova_cells_persist.objects import record
 from nova_cells_persist.objects import revision
 
-CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
 #: Fields that Nova resets on an object it goes on using, and does not mean to
 #: save: see reset_forced_destinations().
 RESET = ('force_hosts', 'force_nodes')
-
-#: What hydrating a damaged row, or one of a newer Nova, raises.
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError,
-              ovo_exc.VersionedObjectsException)
 
 
 class RequestSpec(stock.RequestSpec):
@@ -55,6 +52,9 @@ class RequestSpec(stock.RequestSpec):
 
     #: The JSON that was written last, None if this object wrote none.
     persisted = None
+
+    #: The names of the fields that it had when it was read.
+    _read = frozenset()
 
     def _get_update_primitives(self):
         updates = super()._get_update_primitives()
@@ -85,40 +85,55 @@ class RequestSpec(stock.RequestSpec):
             return stock.RequestSpec._get_by_instance_uuid_from_db(
                 context, instance_uuid)
         except nova_exc.RequestSpecNotFound:
-            copy = _other_copy(context, instance_uuid)
-            if copy is None:
+            row = heal.rebuild(context, instance_uuid, 'missing')
+            if row is None:
                 raise
-            LOG.warning('The API database has no row of server %(uuid)s in '
-                        'request_specs; revision %(revision)d of its cell '
-                        'was read instead.',
-                        {'uuid': instance_uuid, 'revision': copy.revision})
-            return revision.as_nova_row(copy)
+            return row
 
     @staticmethod
     def _from_db_object(context, spec, row):
         try:
-            return _hydrate(context, spec, row)
-        except UNREADABLE as exc:
-            copy = _copy_of_unreadable(context, row, exc)
-            if copy is None:
+            spec = _hydrate(context, spec, row)
+        except ovo_exc.IncompatibleObjectVersion:
+            raise   # not damaged: a newer Nova has written it
+        except heal.UNREADABLE as exc:
+            row = _rebuilt(context, row, exc)
+            if row is None:
                 raise
-            return _hydrate(context, spec, copy)
+            spec = _hydrate(context, spec, row)
+        spec._read = frozenset(name for name in spec.fields if name in spec)
+        return spec
 
     @base.remotable
     def save(self):
         fields = self.obj_what_changed()
+        # A field that was deleted is a change too, and no object says so.
+        dropped = {name for name in self._read - {'id'} if name not in self}
+        if dropped:
+            self._changed_fields.add('instance_uuid')
         updates = self._get_update_primitives()
         if not updates:
             return
-        write = _save_pending if database.is_cell_level() else _save
-        row = write(self._context, self.instance_uuid, updates['spec'],
-                    fields)
+        row = self._write(lambda text: _on_top_of(
+            text, updates['spec'], fields, dropped, self.instance_uuid))
         kept = {name: getattr(self, name) for name in RESET
                 if name in self and name not in fields}
         self._from_db_object(self._context, self, row)
         for name, value in kept.items():
             setattr(self, name, value)
         self.obj_reset_changes()
+
+    def _write(self, edit):
+        """Save what edit() makes of the JSON that stands there.
+
+        :returns: Nova's row
+        """
+        under_way = operation.current()
+        row, under_way.revision = record.write(
+            self._context, self.instance_uuid,
+            lambda current: under_way.complete(edit(current)),
+            under_way.event)
+        return row
 
     @staticmethod
     def _destroy_in_db(context, instance_uuid):
@@ -142,28 +157,16 @@ class RequestSpec(stock.RequestSpec):
                 context, instance_uuids)
 
 
-def _other_copy(context, instance_uuid):
-    return revision.from_cell(
-        context, instance_uuid, CONF.cells_persist.cell_timeout)
-
-
-def _copy_of_unreadable(context, row, reason):
-    """Say that a row cannot be read, and return another copy of it.
-
-    :returns: a row, None if there is no other copy that can be asked
-    """
-    uuid, cell_level = row['instance_uuid'], database.is_cell_level()
+def _rebuilt(context, row, reason):
+    """Say that a row cannot be read, and return what it is rebuilt to."""
+    uuid = row['instance_uuid']
+    if not database.is_cell_level():
+        LOG.error('%s', revision.unreadable(uuid, reason))
+        return heal.rebuild(context, uuid, 'damaged')
     LOG.error('%s', exception.UnreadableRow(
-        table='request_spec' if cell_level else 'request_specs',
-        database=database.name(context) if cell_level else 'API database',
+        table='request_spec', database=database.name(context),
         instance_uuid=uuid, reason=reason))
-    copy = None if cell_level else _other_copy(context, uuid)
-    if copy is None or copy.spec == row['spec']:
-        return None
-    LOG.warning('Revision %(revision)d of its cell was read instead for '
-                'server %(uuid)s.',
-                {'uuid': uuid, 'revision': copy.revision})
-    return dict(revision.as_nova_row(copy), id=row['id'])
+    return None
 
 
 def _hydrate(context, spec, row):
@@ -198,39 +201,18 @@ def _hydrate_in_cell(context, spec, row):
     return spec
 
 
-def _save_pending(context, instance_uuid, text, fields):
-    revision.append_pending(context, instance_uuid, text, fields)
-    return revision.as_nova_row(revision.newest(context, instance_uuid))
+def _on_top_of(current, mine, fields, dropped, instance_uuid):
+    """Return what stands there with what one writer has changed in it.
 
-
-def _save(context, instance_uuid, text, fields):
-    """Write Nova's row, then a revision of the same content.
-
-    :param fields: the names of the fields that the writer has changed: what
-        another one has saved meanwhile in other fields stays
-    :returns: Nova's row
+    :param fields: the names of the fields that he has changed: what another
+        writer has saved meanwhile in other fields stays
+    :param dropped: the names of the fields that he has deleted
     """
-    home, number = landing.home(context, instance_uuid)
-    with database.api_writer(context) as session:
-        current = db_spec.nova_spec(session, instance_uuid, lock=True)
-        text = _on_top_of(current, text, fields, instance_uuid)
-        row = stock.RequestSpec._save_in_db(
-            context, instance_uuid, {'spec': text})
-    if home is not None:
-        revision.follow(home, instance_uuid, number, text, 'save')
-    return row
-
-
-def _on_top_of(current, mine, fields, instance_uuid):
     if current is None:   # Nova's own statement will say so
         return mine
     try:
-        text = primitive.reapply(current, mine, fields)
+        return primitive.reapply(current, mine, fields, dropped)
     except ValueError as exc:
         LOG.error('%s It is overwritten with what is saved now.',
-                  exception.UnreadableRow(
-                      table='request_specs', database='API database',
-                      instance_uuid=instance_uuid, reason=exc))
-        text = mine
-    revision.check_size(instance_uuid, text)
-    return text
+                  revision.unreadable(instance_uuid, exc))
+        return mine

@@ -17,10 +17,9 @@ server is in. Where the API database is out of reach it says more, and is
 pending until that is brought there.
 """
 
+from oslo_config import cfg
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
-
-from nova import context as nova_context
 
 from nova_cells_persist.db import database
 from nova_cells_persist.db import models
@@ -29,6 +28,7 @@ from nova_cells_persist import exception
 from nova_cells_persist.objects import cells
 from nova_cells_persist.objects import primitive
 
+CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
 #: How often a writer looks again after another one was faster.
@@ -68,14 +68,24 @@ def newest(context, instance_uuid):
         return db_spec.newest(session, instance_uuid)
 
 
-@cells.fail_softly('reading its newest revision')
-def newest_number(context, instance_uuid):
-    """Return the number of the newest revision where the context names.
+def history(context, instance_uuid):
+    """Return the revisions of a server where the context names, oldest first.
 
-    :returns: 0 if there is none, False if the database cannot be read
+    :returns: a list of rows of the table request_spec
     """
     with database.reader(context) as session:
-        return db_spec.newest_number(session, instance_uuid)
+        return db_spec.revisions(session, instance_uuid)
+
+
+@cells.fail_softly('reading its newest revision')
+def newest_mark(context, instance_uuid):
+    """Return (number, pending) of the newest revision where context names.
+
+    :returns: (0, False) if there is none, False if the database cannot be
+        read
+    """
+    with database.reader(context) as session:
+        return db_spec.newest_mark(session, instance_uuid)
 
 
 def as_nova_row(revision):
@@ -84,54 +94,32 @@ def as_nova_row(revision):
             'spec': revision.spec}
 
 
-def from_cell(context, instance_uuid, timeout):
-    """Return the newest revision of a server from the cell it is in.
-
-    :param timeout: seconds to wait for the cell
-    :returns: a row of the table request_spec, or None if there is none, the
-        server has no cell or the cell does not answer
-    """
-    cell = cells.of_servers(context, [instance_uuid]).get(instance_uuid)
-    if cell is None:
-        with database.api_reader(context) as session:
-            return db_spec.newest(session, instance_uuid)
-    answer = nova_context.scatter_gather_cells(
-        context.elevated(), [cell], timeout, newest,
-        instance_uuid)[cell.uuid]
-    if nova_context.is_cell_failure_sentinel(answer):
-        LOG.warning('Request spec of %(uuid)s: cell %(cell)s did not give '
-                    'its copy within %(timeout)d s.',
-                    {'uuid': instance_uuid, 'cell': cell.identity,
-                     'timeout': timeout})
-        return None
-    return answer
-
-
-def append_pending(context, instance_uuid, text, fields):
+def append_pending(context, instance_uuid, edit, event):
     """Save in a process that cannot reach the API database.
 
-    The revision is based on the newest one, whoever wrote that, with what
-    this writer has changed applied to it. It is pending until a process at
-    the API level has brought it to Nova's row.
+    The revision is made of the newest one, whoever wrote that. It is pending
+    until a process at the API level has brought it to Nova's row.
 
-    :param text: the JSON of the writer's RequestSpec
-    :param fields: the names of the fields that he has changed
+    :param edit: a function of the JSON of the newest revision, None if there
+        is none; returns the JSON to save, or None to leave all as it is
+    :returns: the number of the revision, None if nothing was written
     :raises: TooManyWriters if others were faster each time
     """
     for _ in range(ATTEMPTS):
         last = newest(context, instance_uuid)
-        if last is None:
-            saved, number, base = text, 1, None
-        else:
-            saved = primitive.reapply(last.spec, text, fields)
+        text = edit(last and last.spec)
+        if text is None:
+            return None
+        check_size(instance_uuid, text)
+        number, base = 1, None
+        if last:
             number = last.revision + 1
             base = last.base_digest if last.pending else primitive.digest(
                 last.spec)
-        check_size(instance_uuid, saved)
         try:
-            _insert(context, [row(instance_uuid, number, 'save', saved,
-                                  pending=True, base_digest=base)])
-            return
+            _insert(context, row(instance_uuid, number, event, text,
+                                 pending=True, base_digest=base))
+            return number
         except db_exc.DBDuplicateEntry:
             # Somebody else has written that revision: on top of his, then.
             continue
@@ -148,12 +136,13 @@ def follow(context, instance_uuid, number, text, event):
     :param number: of the newest revision as it was read before Nova's row
         was written
     :param text: the JSON that was written there
-    :returns: whether the newest revision has the content of Nova's row
+    :returns: the number of the newest revision, which has the content of
+        Nova's row; None if the server was deleted meanwhile
     """
     for _ in range(ATTEMPTS):
         try:
-            _insert(context, [row(instance_uuid, number + 1, event, text)])
-            return True
+            _insert(context, row(instance_uuid, number + 1, event, text))
+            return number + 1
         except db_exc.DBDuplicateEntry:
             # Another writer was between us and our revision, and we cannot
             # tell whose content is the later one. Nova's row can: it is the
@@ -161,26 +150,101 @@ def follow(context, instance_uuid, number, text, event):
             with database.api_reader(context) as session:
                 text = db_spec.nova_spec(session, instance_uuid)
             last = newest(context, instance_uuid)
-            if text is None or last is None:   # deleted meanwhile
-                return False
+            if text is None or last is None:
+                return None
             text = primitive.compact(text)
             if primitive.digest(last.spec) == primitive.digest(text):
-                return True
+                return last.revision
             number = last.revision
+            if last.pending:
+                _warn_of_conflict(context, instance_uuid, number)
     raise exception.TooManyWriters(
         instance_uuid=instance_uuid, attempts=ATTEMPTS,
         database=database.name(context))
 
 
+@cells.fail_softly('reconciling it with the copy')
+def reconcile(context, instance_uuid):
+    """Bring Nova's row and the newest revision together.
+
+    - The newest revision is pending, and Nova's row is what that is based
+      on: it is written to Nova's row.
+    - Nova's row has changed since: it wins. The pending revision stays in
+      the history, a warning names both.
+    - There is no revision, or an older one: Nova's row becomes one.
+
+    :param context: targeted at the cell, in a process at the API level
+    :returns: the number of the newest revision, 0 if there is none, False if
+        the cell cannot be read
+    """
+    last = newest(context, instance_uuid)
+    number = last.revision if last else 0
+    with database.api_writer(context) as session:
+        text = db_spec.nova_spec(session, instance_uuid,
+                                 lock=bool(last and last.pending))
+        digest = text and _digest(text, instance_uuid)
+        if digest is None:
+            return number   # reading it will rebuild it
+        same = last and primitive.digest(last.spec) == digest
+        promote = (last and last.pending and not same and
+                   last.base_digest == digest)
+        if promote:
+            db_spec.update_nova_spec(session, instance_uuid, last.spec)
+    if same or promote:
+        if last.pending:
+            clear_pending(context, instance_uuid, last)
+        return number
+    if last and last.pending:
+        _warn_of_conflict(context, instance_uuid, number)
+    return follow(context, instance_uuid, number, primitive.compact(text),
+                  'reload') or number
+
+
+def _warn_of_conflict(context, instance_uuid, number):
+    LOG.warning(
+        'The request spec of server %(uuid)s was changed both in the API '
+        'database and, as revision %(revision)d, in the %(database)s. The '
+        'API database wins; revision %(revision)d stays in the history, '
+        'revision %(next)d follows it.',
+        {'uuid': instance_uuid, 'revision': number,
+         'database': database.name(context), 'next': number + 1})
+
+
+def _digest(text, instance_uuid):
+    try:
+        return primitive.digest(text)
+    except ValueError as exc:
+        LOG.error('%s', unreadable(instance_uuid, exc))
+        return None
+
+
+def unreadable(instance_uuid, reason):
+    """Return an exception that says that Nova's row cannot be read."""
+    return exception.UnreadableRow(
+        table='request_specs', database='API database',
+        instance_uuid=instance_uuid, reason=reason)
+
+
 @cells.fail_softly('taking the mark off a pending revision')
-def settle(context, instance_uuid, number):
-    """Take the mark *pending* off a revision: Nova's row has its content."""
+def clear_pending(context, instance_uuid, last):
+    """Take the mark *pending* off a revision: Nova's row has its content.
+
+    Off those before it as well, which it was made of.
+
+    :param last: a row of the table request_spec
+    """
     with database.writer(context) as session:
-        db_spec.settle(session, instance_uuid, number)
+        db_spec.clear_pending(session, instance_uuid, last.revision,
+                              last.base_digest)
     return True
 
 
 @cells.retry_on_deadlock
-def _insert(context, rows):
+def _insert(context, values):
+    kept = CONF.cells_persist.revisions_kept
+    number = values['revision']
     with database.writer(context) as session:
-        db_spec.insert(session, rows)
+        db_spec.insert(session, [values])
+        if number > kept + 1:
+            db_spec.prune(session, values['instance_uuid'],
+                          number - kept + 1)

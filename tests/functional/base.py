@@ -33,24 +33,12 @@ from nova_cells_persist import fixture
 CONF = cfg.CONF
 
 
-class CloudTestCase(integrated_helpers.ProviderUsageBaseTestCase):
-    """host1 in cell1, host3 in cell2; what needs host2 and host4 adds them.
-
-    A real nova-api, super-conductor, scheduler, placement and computes with
-    the fake driver. One conductor serves all.
-    """
-
-    NUMBER_OF_CELLS = 2
-    compute_driver = 'fake.MediumFakeDriver'
-    HOSTS = {'host1': 'cell1', 'host3': 'cell2'}
+class PluggedMixin:
+    """Put the plugin on one of Nova's test cases, and look what it wrote."""
 
     def setUp(self):
         super().setUp()
         self.context = nova_context.get_admin_context()
-        for host, cell in self.HOSTS.items():
-            self._start_compute(host, cell_name=cell)
-        self.flavors = sorted(self.api.get_flavors(),
-                              key=lambda flavor: flavor['ram'])
 
     def _setup_cells(self):
         # Of nova.test.TestCase: the databases are there after it and no
@@ -116,6 +104,51 @@ class CloudTestCase(integrated_helpers.ProviderUsageBaseTestCase):
                 found[cell, table] = len(self.rows(table, server_id, cell))
         return {place: count for place, count in found.items() if count}
 
+    @contextlib.contextmanager
+    def cell_level(self, cell):
+        """Be a process of that cell, which knows no API database.
+
+        Yields a context such as one that came over the message bus.
+        """
+        facade = self.engine_facade(cell)
+        connection = CONF.api_database.connection
+        CONF.set_override('connection', None, group='api_database')
+        try:
+            with fixtures.MonkeyPatch('nova.db.main.api.get_context_manager',
+                                      lambda context: facade):
+                yield nova_context.get_admin_context()
+        finally:
+            CONF.clear_override('connection', group='api_database')
+            self.assertEqual(connection, CONF.api_database.connection)
+
+    def engine_facade(self, cell):
+        with self.targeted(cell) as cctxt:
+            return cctxt.db_connection
+
+    def spec(self, server_id, context=None):
+        return objects.RequestSpec.get_by_instance_uuid(
+            context or self.context, server_id)
+
+
+class CloudTestCase(PluggedMixin,
+                    integrated_helpers.ProviderUsageBaseTestCase):
+    """host1 in cell1, host3 in cell2; what needs host2 and host4 adds them.
+
+    A real nova-api, super-conductor, scheduler, placement and computes with
+    the fake driver. One conductor serves all.
+    """
+
+    NUMBER_OF_CELLS = 2
+    compute_driver = 'fake.MediumFakeDriver'
+    HOSTS = {'host1': 'cell1', 'host3': 'cell2'}
+
+    def setUp(self):
+        super().setUp()
+        for host, cell in self.HOSTS.items():
+            self._start_compute(host, cell_name=cell)
+        self.flavors = sorted(self.api.get_flavors(),
+                              key=lambda flavor: flavor['ram'])
+
     # What a user does
 
     def boot(self, host=None, flavor=0, **kwargs):
@@ -159,28 +192,3 @@ class CloudTestCase(integrated_helpers.ProviderUsageBaseTestCase):
             overwrite=False)
         self.flags(rpc_response_timeout=10)
         self.flags(long_rpc_timeout=60)
-
-    @contextlib.contextmanager
-    def cell_level(self, cell):
-        """Be a process of that cell, which knows no API database.
-
-        Yields a context such as one that came over the message bus.
-        """
-        facade = self.engine_facade(cell)
-        connection = CONF.api_database.connection
-        CONF.set_override('connection', None, group='api_database')
-        try:
-            with fixtures.MonkeyPatch('nova.db.main.api.get_context_manager',
-                                      lambda context: facade):
-                yield nova_context.get_admin_context()
-        finally:
-            CONF.clear_override('connection', group='api_database')
-            self.assertEqual(connection, CONF.api_database.connection)
-
-    def engine_facade(self, cell):
-        with self.targeted(cell) as cctxt:
-            return cctxt.db_connection
-
-    def spec(self, server_id, context=None):
-        return objects.RequestSpec.get_by_instance_uuid(
-            context or self.context, server_id)

@@ -143,7 +143,7 @@ class LandingTest(base.CloudTestCase):
                          self.flavor_persisted(server['id']))
         # The context of the super-conductor is targeted at cell1 still.
         self._wait_for_assert(lambda: self.assertEqual(
-            [(1, 'create'), (2, 'save')],
+            [(1, 'create'), (2, 'resize')],
             self.revisions(server['id'], 'cell2')))
         self.assertEqual([], self.revisions(server['id'], 'cell1'))
 

@@ -27,7 +27,9 @@ from nova.db.main import models as main_models
 from nova import objects
 from nova.objects import base
 from nova.objects import build_request
+from nova.objects import instance_group
 from nova.objects import instance_mapping
+from nova.objects import migration
 from nova.objects import request_spec
 from nova import test
 from nova.tests.unit import fake_build_request
@@ -43,8 +45,10 @@ from nova_cells_persist import plugin
 STOCK = {
     'BuildRequest': build_request,
     'BuildRequestList': build_request,
+    'InstanceGroup': instance_group,
     'InstanceMapping': instance_mapping,
     'InstanceMappingList': instance_mapping,
+    'Migration': migration,
     'RequestSpec': request_spec,
 }
 
@@ -203,6 +207,20 @@ class LoadTestCase(ObjectsTestCase):
         for name in ('BuildRequest', 'BuildRequestList'):
             self.assertEqual(self.classes[name], registered()[name])
         self.assertIs(InstanceMappingList, objects.InstanceMappingList)
+
+    def test_static_method_that_a_test_has_patched(self):
+        """What is put back is a static method again; see SingleCellSimple."""
+        plugin.load()
+        for name, stock in self.classes.items():
+            ours = getattr(objects, name)
+            for method, attribute in vars(stock[0]).items():
+                if not isinstance(attribute, staticmethod):
+                    continue
+                with fixtures.MonkeyPatch(
+                        'nova.objects.%s.%s' % (name, method),
+                        lambda *args: args):
+                    self.assertEqual((1, 2), getattr(ours(), method)(1, 2))
+                self.assertIsInstance(vars(ours)[method], staticmethod)
 
     def test_unload_of_a_registry_that_was_put_back(self):
         plugin.load()

@@ -14,6 +14,7 @@
 
 import fixtures
 from oslo_serialization import jsonutils
+from oslo_versionedobjects import exception as ovo_exc
 
 from nova import exception as nova_exc
 from nova import objects
@@ -84,7 +85,7 @@ class SaveTest(SpecTestCase):
         server = self.boot(host='host1')
         self.execute('DELETE FROM request_spec', cell='cell1')
         self.save_az(server, 'one')
-        self.assertEqual([(1, 'save')],
+        self.assertEqual([(1, 'adopt'), (2, 'save')],
                          self.revisions(server['id'], 'cell1'))
         self.assertEqual('one', self.az_of_newest(server))
 
@@ -102,6 +103,17 @@ class SaveTest(SpecTestCase):
         spec = self.spec(server['id'])
         self.assertEqual(['host1'], spec.force_hosts)
         self.assertEqual('one', spec.availability_zone)
+
+    def test_field_that_was_deleted(self):
+        server = self.boot(host='host1')
+        spec, other = self.spec(server['id']), self.spec(server['id'])
+        del spec.is_bfv
+        spec.save()
+        self.assertNotIn('is_bfv', self.spec(server['id']))
+        # Nor does one come back that somebody else has read before.
+        other.availability_zone = 'one'
+        other.save()
+        self.assertNotIn('is_bfv', self.spec(server['id']))
 
     def test_nothing_changed(self):
         server = self.boot(host='host1')
@@ -169,6 +181,8 @@ class SaveTest(SpecTestCase):
 class CellLevelSaveTest(SpecTestCase):
     """In a process that serves one cell."""
 
+    HOSTS = dict(base.CloudTestCase.HOSTS, host2='cell1', host4='cell2')
+
     def test_pending(self):
         server = self.boot(host='host1')
         novas = self.rows('request_specs', server['id'])
@@ -222,6 +236,60 @@ class CellLevelSaveTest(SpecTestCase):
                       'row of server %s cannot be read' % server['id'],
                       self.stdlog.logger.output)
 
+    def test_saved_at_the_api_level_after_it(self):
+        """The change goes on top of what the cell has saved."""
+        server = self.boot(host='host1')
+        spec = self.spec(server['id'])
+        with self.cell_level('cell1') as context:
+            self.save_az(server, 'one', context)
+        spec.scheduler_hints = {'colour': ['blue']}
+        spec.save()
+        self.assertEqual('one', self.az_persisted(server))
+        self.assertEqual('one', self.az_of_newest(server))
+        self.assertEqual([], self.pending(server))
+        self.assertEqual([(1, 'create'), (2, 'save'), (3, 'save')],
+                         self.revisions(server['id'], 'cell1'))
+
+    def test_group_is_known_by_its_first_revision(self):
+        """Of servers of this cell that are there, whoever asks."""
+        group = self.api.post_server_groups(
+            {'name': 'g', 'policy': 'anti-affinity'})
+        servers = [self.boot_in_group(group, host)
+                   for host in ('host1', 'host2', 'host3')]
+        gone = self.boot_in_group(group, None)
+        self._delete_server(gone)
+        no_member = self._build_server(
+            networks='none', flavor_id=self.flavors[0]['id'], host='host1')
+        no_member = self.api.post_server({
+            'server': no_member, 'os:scheduler_hints': {'of': group['id']}})
+        self._wait_for_state_change(no_member, 'ACTIVE')
+        with self.cell_level('cell1') as context:
+            found = [objects.InstanceGroup.get_by_uuid(context, group['id'])]
+            found.append(objects.InstanceGroup.get_by_instance_uuid(
+                context, servers[0]['id']))
+            context.project_id = servers[0]['tenant_id']
+            found.append(objects.InstanceGroup.get_by_hint(
+                context, group['id']))
+            for each in found:
+                self.assertEqual('anti-affinity', each.policy)
+                self.assertEqual({servers[0]['id'], servers[1]['id']},
+                                 set(each.members))
+            self.assertRaises(
+                nova_exc.InstanceGroupNotFound,
+                objects.InstanceGroup.get_by_uuid, context,
+                '11111111-1111-1111-1111-111111111111')
+            self.assertRaises(
+                nova_exc.InstanceGroupNotFound,
+                objects.InstanceGroup.get_by_instance_uuid, context,
+                '11111111-1111-1111-1111-111111111111')
+
+    def boot_in_group(self, group, host):
+        server = self._build_server(
+            networks='none', flavor_id=self.flavors[0]['id'], host=host)
+        server = self.api.post_server({
+            'server': server, 'os:scheduler_hints': {'group': group['id']}})
+        return self._wait_for_state_change(server, 'ACTIVE')
+
     def test_knows_no_such_server(self):
         with self.cell_level('cell1') as context:
             self.assertRaises(
@@ -265,6 +333,33 @@ class ReloadTest(SpecTestCase):
         spec['nova_object.data']['availability_zone'] = az
         return jsonutils.dumps(spec)
 
+    def test_conflict_at_a_save(self):
+        server = self.boot(host='host1')
+        with self.cell_level('cell1') as context:
+            self.save_az(server, 'cell', context)
+        self.execute('UPDATE request_specs SET spec = :spec', spec=(
+            self.with_az(server, 'api')))
+        spec = self.spec(server['id'])
+        spec.scheduler_hints = {'colour': ['blue']}
+        spec.save()
+        self.assertEqual('api', self.az_persisted(server))
+        self.assertEqual(
+            [(1, 'create'), (2, 'save'), (3, 'reload'), (4, 'save')],
+            self.revisions(server['id'], 'cell1'))
+        self.assertEqual([2], self.pending(server))
+        self.assertIn('The API database wins; revision 2 stays in the '
+                      'history', self.stdlog.logger.output)
+
+    def test_clears_what_it_was_made_of(self):
+        server = self.boot(host='host1')
+        with self.cell_level('cell1') as context:
+            self.save_az(server, 'one', context)
+            self.save_az(server, 'two', context)
+        with self.targeted('cell1') as cctxt:
+            reload.reload(cctxt, server['id'])
+        self.assertEqual('two', self.az_persisted(server))
+        self.assertEqual([], self.pending(server))
+
     def test_follows_a_node_without_the_plugin(self):
         server = self.boot(host='host1')
         self.execute('UPDATE request_specs SET spec = :spec',
@@ -285,7 +380,7 @@ class MoveTest(SpecTestCase):
         server = self.boot(host='host1')
         server = self._resize_server(server, self.flavors[1]['id'])
         self._wait_for_assert(lambda: self.assertEqual(
-            [(1, 'create'), (2, 'save')],
+            [(1, 'create'), (2, 'resize')],
             self.revisions(server['id'], 'cell1')))
         rows = self.rows('request_spec', server['id'], 'cell1')
         self.assertEqual([self.flavors[0]['id'], self.flavors[1]['id']],
@@ -338,18 +433,47 @@ class OtherCopyTest(SpecTestCase):
 
     def test_missing_row(self):
         server = self.boot(host='host1')
+        before, = self.rows('request_specs', server['id'])
         self.execute('DELETE FROM request_specs')
         self.assertEqual(server['id'], self.spec(server['id']).instance_uuid)
-        self.assertIn('revision 1 of its cell was read instead',
+        self.assert_rebuilt(server, before, 'missing', 'revision 1 of its '
+                            'cell')
+        self.assertEqual([(1, 'create')],
+                         self.revisions(server['id'], 'cell1'))
+
+    def assert_rebuilt(self, server, before, what, source):
+        after, = self.rows('request_specs', server['id'])
+        self.assertEqual(primitive.digest(before['spec']),
+                         primitive.digest(after['spec']))
+        self.assertIn('Request spec of %s: its row in request_specs of the '
+                      'API database was %s and has been rebuilt from %s' % (
+                          server['id'], what, source),
                       self.stdlog.logger.output)
 
-    def test_unreadable_row(self):
+    def test_missing_row_of_a_pending_revision(self):
+        server = self.boot(host='host1')
+        with self.cell_level('cell1') as context:
+            self.save_az(server, 'one', context)
+        self.execute('DELETE FROM request_specs')
+        self.assertEqual('one', self.az_persisted(server))
+        self.assertEqual([], self.pending(server))
+
+    def test_missing_row_of_a_build(self):
+        with self.held_builds() as let_go:
+            server = self.accept(host='host1')
+            self.execute('DELETE FROM request_specs')
+            self.assertEqual(server['id'],
+                             self.spec(server['id']).instance_uuid)
+            self.assertEqual(1, len(self.rows('request_specs',
+                                              server['id'])))
+            let_go()
+            self._wait_for_state_change(server, 'ACTIVE')
+
+    def test_damaged_row(self):
         server = self.boot(host='host1')
         good, = self.rows('request_specs', server['id'])
         for text in ('{broken', '[]', 'null', '{}', good['spec'].replace(
-                '"nova_object.version"', '"nova_object.namespace"', 1),
-                good['spec'].replace('"nova_object.version":"1.',
-                                     '"nova_object.version":"9.')):
+                '"nova_object.version"', '"nova_object.namespace"', 1)):
             self.assertNotEqual(good['spec'], text)
             self.execute('UPDATE request_specs SET spec = :spec', spec=text)
             self.assertEqual(server['id'],
@@ -358,15 +482,88 @@ class OtherCopyTest(SpecTestCase):
                 'Table request_specs in the API database: the row of server '
                 '%s cannot be read' % server['id'],
                 self.stdlog.logger.output)
-            row, = self.rows('request_specs', server['id'])
-            self.assertEqual(text, row['spec'])
+            self.assert_rebuilt(server, good, 'damaged', 'revision 1')
 
-    def test_both_copies_gone(self):
+    def test_damaged_row_in_a_list(self):
+        if not hasattr(objects.RequestSpec, 'get_by_instance_uuids'):
+            self.skipTest('this Nova reads one at a time')
         server = self.boot(host='host1')
+        good, = self.rows('request_specs', server['id'])
+        self.execute("UPDATE request_specs SET spec = '{broken'")
+        specs = objects.RequestSpec.get_by_instance_uuids(
+            self.context, [server['id']])
+        self.assertEqual([server['id']],
+                         [spec.instance_uuid for spec in specs])
+        self.assert_rebuilt(server, good, 'damaged', 'revision 1')
+
+    def test_row_of_a_newer_nova(self):
+        """It is not damaged, and nobody writes over it."""
+        server = self.boot(host='host1')
+        good, = self.rows('request_specs', server['id'])
+        newer = good['spec'].replace('"nova_object.version":"1.',
+                                     '"nova_object.version":"9.')
+        self.execute('UPDATE request_specs SET spec = :spec', spec=newer)
+        self.assertRaises(ovo_exc.IncompatibleObjectVersion,
+                          self.spec, server['id'])
+        row, = self.rows('request_specs', server['id'])
+        self.assertEqual(newer, row['spec'])
+
+    def test_missing_row_and_a_revision_of_a_newer_nova(self):
+        """An older revision is not what the server runs under."""
+        server = self.boot(host='host1')
+        self.save_az(server, 'one')
         self.execute('DELETE FROM request_specs')
-        self.execute('DELETE FROM request_spec', cell='cell1')
+        self.execute(
+            'UPDATE request_spec SET spec = REPLACE(spec, :old, :new) '
+            'WHERE revision = 2', cell='cell1',
+            old='"nova_object.version":"1.', new='"nova_object.version":"9.')
         self.assertRaises(nova_exc.RequestSpecNotFound,
                           self.spec, server['id'])
+        self.assertEqual([], self.rows('request_specs', server['id']))
+        self.assertIn('revision 2 in the database of cell %s cannot be read'
+                      % self.cell_mappings['cell1'].uuid,
+                      self.stdlog.logger.output)
+
+    def test_newest_revision_is_damaged_too(self):
+        server = self.boot(host='host1')
+        good, = self.rows('request_specs', server['id'])
+        self.save_az(server, 'one')
+        self.execute('DELETE FROM request_specs')
+        self.execute("UPDATE request_spec SET spec = '{broken' "
+                     "WHERE revision = 2", cell='cell1')
+        self.spec(server['id'])
+        self.assert_rebuilt(server, good, 'missing', 'revision 1')
+        self.assertEqual([(1, 'create'), (2, 'save'), (3, 'heal')],
+                         self.revisions(server['id'], 'cell1'))
+
+    def test_both_copies_gone(self):
+        group = self.api.post_server_groups(
+            {'name': 'g', 'policy': 'anti-affinity'})
+        server = self.api.post_server({
+            'server': self._build_server(
+                networks='none', flavor_id=self.flavors[0]['id'],
+                host='host1'),
+            'os:scheduler_hints': {'group': group['id']}})
+        server = self._wait_for_state_change(server, 'ACTIVE')
+        before, = self.rows('request_specs', server['id'])
+        self.execute('DELETE FROM request_specs')
+        self.execute('DELETE FROM request_spec', cell='cell1')
+        spec = self.spec(server['id'])
+        self.assertEqual(group['id'], spec.instance_group.uuid)
+        self.assertEqual([(1, 'reconstructed')],
+                         self.revisions(server['id'], 'cell1'))
+        self.assertIn('rebuilt from the server itself',
+                      self.stdlog.logger.output)
+        # Only what nothing but the request said is lost.
+        was, now = (primitive.data(row['spec']) for row in (
+            before, self.rows('request_specs', server['id'])[0]))
+        for field in set(was) - {'availability_zone', 'flavor', 'image',
+                                 'pci_requests', 'security_groups'}:
+            self.assertEqual(was[field], now[field], field)
+        for field, name in (('flavor', 'flavorid'), ('image', 'id'),
+                            ('pci_requests', 'requests')):
+            self.assertEqual(was[field][primitive.DATA][name],
+                             now[field][primitive.DATA][name])
 
     def test_cell_does_not_answer(self):
         server = self.boot(host='host1')
@@ -375,6 +572,10 @@ class OtherCopyTest(SpecTestCase):
         self.assertRaises(nova_exc.RequestSpecNotFound,
                           self.spec, server['id'])
         self.assertIn('did not give its copy', self.stdlog.logger.output)
+
+    def test_unknown_server(self):
+        self.assertRaises(nova_exc.RequestSpecNotFound, self.spec,
+                          '11111111-1111-1111-1111-111111111111')
 
 
 class DestroyTest(SpecTestCase):

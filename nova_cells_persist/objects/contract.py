@@ -1,0 +1,222 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What a request spec must say of a server, as the server is.
+
+Functions of the JSON of request specs. ``history`` is a server's revisions,
+oldest first, as rows of the table request_spec.
+"""
+
+import collections
+import datetime
+
+from oslo_log import log as logging
+from oslo_serialization import jsonutils
+from oslo_utils import timeutils
+
+from nova import exception as nova_exc
+from nova import objects
+from nova.pci import request as pci_request
+from nova.virt import hardware
+
+from nova_cells_persist.objects import primitive
+
+LOG = logging.getLogger(__name__)
+
+#: The fields that a flavor decides; see resize() of nova/compute/api.py.
+FIELDS = ('flavor', 'numa_topology', 'pci_requests')
+
+#: The events whose changes hold only if the server became what they say.
+MOVES = ('resize', 'migrate', 'revert', 'restore')
+
+#: By how much the clocks of nova-api and nova-compute may differ, and what a
+#: database makes of a second.
+CLOCKS = datetime.timedelta(seconds=5)
+
+ALIAS = 'pci_passthrough:alias'
+
+
+def restored(text, history, instance, flavor, failed=None):
+    """Return the request spec that describes a server as it is.
+
+    It does if it is one for its flavor. The flavor's id decides that, as in
+    Nova's revert_resize(), and the PCI devices that are asked for by alias:
+    those are what that forgets.
+
+    What a move has changed that did not succeed is taken back, and so is
+    what the failed revision changed. Whatever else was saved since stays.
+
+    :param text: the JSON that is persisted now
+    :param instance: an Instance
+    :param flavor: the Flavor that the server has, or is about to have again
+    :param failed: the number of a revision that is to be taken back; None if
+        there is none
+    :returns: the JSON that is to be persisted
+    :raises: ValueError if text or a revision is not the JSON of a
+        RequestSpec
+    """
+    whole = jsonutils.loads(text)
+    content = dict(primitive.data(text))
+    for before, after in _void(history, instance, flavor, failed):
+        _take_back(content, primitive.data(before.spec),
+                   primitive.data(after.spec))
+    if not _describes(content, flavor):
+        content.update(_earlier(history, flavor) or
+                       _derived(content, instance, flavor))
+    return primitive.dumps(primitive.without_changes(
+        dict(whole, **{primitive.DATA: content})))
+
+
+def failed_unshelve(history, instance):
+    """Return the number of the revision that a failed unshelve has saved.
+
+    :param instance: the Instance, shelved as before, with system_metadata
+    :returns: None if there is none: it has been taken back, or a nova-api
+        without the plugin has saved it
+    """
+    since = instance.system_metadata.get('shelved_at')
+    since = since and timeutils.normalize_time(
+        timeutils.parse_isotime(since)) - CLOCKS
+    for row in reversed(history):
+        if row.event == 'restore' or since and row.created_at < since:
+            return None
+        if row.event == 'unshelve':
+            return row.revision
+    return None
+
+
+def _void(history, instance, flavor, failed):
+    """Yield (before, after) of the revisions to take back, newest first."""
+    settled = False
+    for before, after in reversed(list(zip(history, history[1:]))):
+        settled = settled or _describes(primitive.data(after.spec), flavor)
+        if after.revision != before.revision + 1:   # pruned in between
+            continue
+        if (after.revision == failed or
+                after.event in MOVES and not settled or
+                after.event == 'rebuild' and _kept_image(before, after,
+                                                         instance)):
+            yield before, after
+
+
+def _kept_image(before, after, instance):
+    """Whether a rebuild failed, so that the server has its image still."""
+    old, new = (_image(primitive.data(row.spec)) for row in (before, after))
+    return bool(instance.image_ref and
+                old == instance.image_ref and new != old)
+
+
+def _take_back(content, before, after):
+    for field in set(before) | set(after):
+        old, new = before.get(field), after.get(field)
+        if old != new and content.get(field) == new:
+            if field in before:
+                content[field] = old
+            else:
+                content.pop(field, None)
+
+
+def _earlier(history, flavor):
+    """Return FIELDS as the newest revision has them that describes flavor."""
+    for row in reversed(history):
+        data = primitive.data(row.spec)
+        if _describes(data, flavor):
+            return {field: data.get(field) for field in FIELDS}
+    return None
+
+
+def _derived(content, instance, flavor):
+    """Return FIELDS as API.resize() of nova/compute/api.py makes them."""
+    numa = hardware.numa_get_constraints(flavor, instance.image_meta)
+    fields = {
+        'flavor': flavor.obj_to_primitive(),
+        'numa_topology': numa and numa.obj_to_primitive()}
+    try:
+        requests = _alias_requests(instance, flavor)
+    except nova_exc.NovaException as exc:
+        LOG.warning('The PCI requests of server %(uuid)s stay as they are in '
+                    'its request spec; those of flavor %(flavor)s cannot be '
+                    'told: %(reason)s', {'uuid': instance.uuid,
+                                         'flavor': flavor.flavorid,
+                                         'reason': exc})
+        return fields
+    pci = objects.InstancePCIRequests(
+        instance_uuid=instance.uuid, requests=requests).obj_to_primitive()
+    # Those for ports of a network are the server's, whatever its flavor.
+    pci[primitive.DATA]['requests'].extend(
+        request for request in _pci_requests(content)
+        if request[primitive.DATA].get('alias_name') is None)
+    fields['pci_requests'] = pci
+    return fields
+
+
+def _alias_requests(instance, flavor):
+    """Return the InstancePCIRequests that a server of this flavor has.
+
+    Its own if they are that flavor's: their ids stand in its allocations.
+    """
+    wanted = _aliases_of_flavor(flavor)
+    if not wanted:
+        return []
+    own = instance.pci_requests
+    if own and _aliases({'pci_requests': own.obj_to_primitive()}) == wanted:
+        return [without_placement(request) for request in own.requests
+                if request.alias_name is not None]
+    return pci_request.get_pci_requests_from_flavor(flavor).requests
+
+
+def without_placement(request):
+    """Return a copy of an InstancePCIRequest as it was before scheduling.
+
+    Where it was placed stands in its spec once it is claimed.
+    """
+    request = request.obj_clone()
+    request.spec = [{key: value for key, value in spec.items()
+                     if key != 'rp_uuids'} for spec in request.spec]
+    return request
+
+
+def _describes(data, flavor):
+    try:
+        return (data['flavor'][primitive.DATA]['id'] == flavor.id and
+                _aliases(data) == _aliases_of_flavor(flavor))
+    except (TypeError, KeyError) as exc:
+        raise ValueError('it is not the JSON of a RequestSpec: %r' % exc)
+
+
+def _image(data):
+    image = data.get('image')
+    return image and image[primitive.DATA].get('id')
+
+
+def _aliases(data):
+    """Return {alias: how many devices} that a request spec asks for."""
+    found = collections.Counter()
+    for request in _pci_requests(data):
+        fields = request[primitive.DATA]
+        if fields.get('alias_name') is not None:
+            found[fields['alias_name']] += fields['count']
+    return found
+
+
+def _aliases_of_flavor(flavor):
+    found = collections.Counter()
+    specs = flavor.extra_specs if 'extra_specs' in flavor else {}
+    for one in filter(None, specs.get(ALIAS, '').split(',')):
+        name, _, count = one.partition(':')
+        found[name.strip()] += int(count)
+    return found
+
+
+def _pci_requests(data):
+    requests = data.get('pci_requests')
+    return requests[primitive.DATA].get('requests') or [] if requests else []

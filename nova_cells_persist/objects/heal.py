@@ -1,0 +1,189 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Rebuild Nova's row of a request spec that is missing or damaged.
+
+From the newest revision in the server's cell that can be read; where there is
+none, from the server itself.
+"""
+
+import collections
+
+from oslo_config import cfg
+from oslo_db import exception as db_exc
+from oslo_log import log as logging
+from oslo_serialization import jsonutils
+from oslo_versionedobjects import exception as ovo_exc
+
+from nova.compute import utils as compute_utils
+from nova import context as nova_context
+from nova import exception as nova_exc
+from nova import objects
+from nova.objects import request_spec as stock
+from nova.virt import hardware
+
+from nova_cells_persist.db import database
+from nova_cells_persist.db import request_spec as db_spec
+from nova_cells_persist.objects import cells
+from nova_cells_persist.objects import contract
+from nova_cells_persist.objects import landing
+from nova_cells_persist.objects import primitive
+from nova_cells_persist.objects import revision
+
+CONF = cfg.CONF
+LOG = logging.getLogger(__name__)
+
+#: What hydrating a damaged row raises.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError,
+              ovo_exc.VersionedObjectsException)
+
+#: What a row is rebuilt from: its JSON, and the revision that has it, None if
+#: it was made from the server itself.
+_Source = collections.namedtuple('_Source', 'text revision')
+
+
+def rebuild(context, instance_uuid, what):
+    """Write Nova's row anew.
+
+    :param what: 'missing' or 'damaged', for the log
+    :returns: Nova's row; None if there is nothing that it could be rebuilt
+        from, or nothing that answers within [cells_persist]cell_timeout
+    """
+    cell = cells.of_servers(context, [instance_uuid]).get(instance_uuid)
+    # The caller's context may be targeted at a cell that is down.
+    own = cells.targeted(context, None)
+    source = (_ask(own, cell, instance_uuid) if cell else
+              _source(own, instance_uuid))
+    if source is None:
+        return None
+    _write(own, instance_uuid, source.text)
+    _note(own, instance_uuid, source)
+    LOG.warning('Request spec of %(uuid)s: its row in request_specs of the '
+                'API database was %(what)s and has been rebuilt from '
+                '%(source)s.',
+                {'uuid': instance_uuid, 'what': what,
+                 'source': _in_words(source)})
+    return stock.RequestSpec._get_by_instance_uuid_from_db(
+        own, instance_uuid)
+
+
+def _ask(context, cell, instance_uuid):
+    timeout = CONF.cells_persist.cell_timeout
+    answer = nova_context.scatter_gather_cells(
+        context.elevated(), [cell], timeout, _source,
+        instance_uuid)[cell.uuid]
+    if nova_context.is_cell_failure_sentinel(answer):
+        LOG.warning('Request spec of %(uuid)s: cell %(cell)s did not give '
+                    'its copy within %(timeout)d s.',
+                    {'uuid': instance_uuid, 'cell': cell.identity,
+                     'timeout': timeout})
+        return None
+    return answer
+
+
+def _source(context, instance_uuid):
+    for row in reversed(revision.history(context, instance_uuid)):
+        try:
+            stock.RequestSpec.obj_from_primitive(jsonutils.loads(row.spec))
+            return _Source(row.spec, row)
+        except ovo_exc.IncompatibleObjectVersion as exc:
+            _warn(context, row, exc)
+            return None   # a newer Nova has written it, and will rebuild it
+        except UNREADABLE as exc:
+            _warn(context, row, exc)
+    return _reconstructed(context, instance_uuid)
+
+
+def _warn(context, row, reason):
+    LOG.warning('Request spec of %(uuid)s: revision %(revision)d in the '
+                '%(database)s cannot be read: %(reason)s',
+                {'uuid': row.instance_uuid, 'revision': row.revision,
+                 'database': database.name(context), 'reason': reason})
+
+
+def _reconstructed(context, instance_uuid):
+    """Make the request spec from the server; see RequestSpec.from_components.
+
+    What only the request said is lost: scheduler hints but for the server
+    group, and whether the availability zone was asked for. It is taken for
+    asked for, so that no move takes the server out of the zone it is in.
+    """
+    try:
+        instance = objects.Instance.get_by_uuid(
+            context, instance_uuid,
+            expected_attrs=['flavor', 'pci_requests', 'system_metadata',
+                            'security_groups'])
+    except nova_exc.InstanceNotFound:
+        return None
+    if not instance.host and not instance.launched_at:
+        return None   # never built: Nova has deleted its request spec
+    group = _group(context, instance_uuid)
+    spec = objects.RequestSpec.from_components(
+        context, instance_uuid, instance.image_meta, instance.flavor,
+        hardware.numa_get_constraints(instance.flavor, instance.image_meta),
+        _pci_requests(instance),
+        {'scheduler_hints': {'group': group.uuid} if group else {}},
+        group, instance.availability_zone,
+        security_groups=instance.security_groups,
+        project_id=instance.project_id, user_id=instance.user_id)
+    spec.is_bfv = compute_utils.is_volume_backed_instance(context, instance)
+    return _Source(primitive.compact(spec._get_update_primitives()['spec']),
+                   None)
+
+
+def _group(context, instance_uuid):
+    try:
+        return objects.InstanceGroup.get_by_instance_uuid(
+            context, instance_uuid)
+    except nova_exc.InstanceGroupNotFound:
+        return None
+
+
+def _pci_requests(instance):
+    return objects.InstancePCIRequests(
+        instance_uuid=instance.uuid,
+        requests=[contract.without_placement(request)
+                  for request in instance.pci_requests.requests])
+
+
+def _write(context, instance_uuid, text):
+    with database.api_writer(context) as session:
+        if db_spec.update_nova_spec(session, instance_uuid, text):
+            return
+    try:
+        with database.api_writer(context) as session:
+            db_spec.insert_nova_spec(session, instance_uuid, text)
+    except db_exc.DBDuplicateEntry:
+        pass   # another reader has rebuilt it
+
+
+def _note(context, instance_uuid, source):
+    """Let the revisions say what Nova's row says now."""
+    home = landing.home(context, instance_uuid)
+    if home is None:
+        return
+    if source.revision is None:
+        revision.follow(home.context, instance_uuid, home.number,
+                        source.text, 'reconstructed')
+    elif source.revision.revision != home.number:
+        revision.follow(home.context, instance_uuid, home.number,
+                        source.text, 'heal')
+    elif home.pending:
+        revision.clear_pending(home.context, instance_uuid, source.revision)
+
+
+def _in_words(source):
+    if source.revision is not None:
+        return 'revision %d of its cell' % source.revision.revision
+    return ('the server itself. Its scheduler hints are lost, but for a '
+            'server group; the availability zone that it is in counts as '
+            'asked for')

@@ -1,0 +1,91 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""InstanceGroup, answered by a cell of what stands in that cell.
+
+Stands in for nova/objects/instance_group.py. A server group is a record of
+the API database. A process of a cell that cannot reach that is asked for one
+when a move is rescheduled and, late, whether a host keeps its policy. Hosts
+belong to a cell, so what the request specs in the cell say is enough.
+"""
+
+from oslo_serialization import jsonutils
+
+from nova import exception as nova_exc
+from nova.objects import instance_group as stock
+
+from nova_cells_persist.db import database
+from nova_cells_persist.db import request_spec as db_spec
+from nova_cells_persist.objects import primitive
+from nova_cells_persist.objects import revision
+
+
+class InstanceGroup(stock.InstanceGroup):
+
+    @staticmethod
+    def _get_from_db_by_uuid(context, uuid):
+        if not database.is_cell_level():
+            return stock.InstanceGroup._get_from_db_by_uuid(context, uuid)
+        return _from_cell(context, uuid)
+
+    @staticmethod
+    def _get_from_db_by_instance(context, instance_uuid):
+        if not database.is_cell_level():
+            return stock.InstanceGroup._get_from_db_by_instance(
+                context, instance_uuid)
+        newest = revision.newest(context, instance_uuid)
+        group = newest and _group(newest)
+        if not group:
+            raise nova_exc.InstanceGroupNotFound(group_uuid='')
+        return _from_cell(context, group['uuid'])
+
+
+def _from_cell(context, uuid):
+    """Return a row as Nova's, of the members that are in this cell.
+
+    A server is put into its group when it is created, so that its first
+    revision, which is always kept, says it.
+    """
+    # A user's group has his project's servers. What an administrator does
+    # to them comes with another project.
+    group, members = _members(context, uuid, context.project_id)
+    if not members:
+        group, members = _members(context, uuid)
+    if not members:
+        raise nova_exc.InstanceGroupNotFound(group_uuid=uuid)
+    return _as_row(group, members)
+
+
+def _members(context, uuid, project_id=None):
+    """Return the fields of a server group, and the uuids of its servers."""
+    with database.reader(context) as session:
+        rows = db_spec.first_with(session, uuid, project_id)
+    # The uuid may be there as something else, in a scheduler hint.
+    groups = {row.instance_uuid: group for row, group in
+              ((row, _group(row)) for row in rows)
+              if group and group['uuid'] == uuid}
+    return next(iter(groups.values()), None), list(groups)
+
+
+def _group(row):
+    """Return the fields of the server group in a revision, or None."""
+    group = primitive.data(row.spec).get('instance_group')
+    return group and group[primitive.DATA]
+
+
+def _as_row(group, members):
+    row = {field: group.get(field) for field in (
+        'id', 'uuid', 'name', 'user_id', 'project_id')}
+    policy = {'policy': group.get('policy'),
+              'rules': jsonutils.dumps(group.get('_rules') or {})}
+    return dict(row, members=members, created_at=None, updated_at=None,
+                policy=policy if group.get('policy') else None)

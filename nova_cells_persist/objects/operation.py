@@ -1,0 +1,59 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Which operation on a server is under way in this thread.
+
+A hook says so round a function of Nova; a revision that is saved within is
+called after it.
+"""
+
+import contextlib
+import contextvars
+
+_current = contextvars.ContextVar('nova_cells_persist_operation',
+                                  default=None)
+
+
+class Operation:
+    """One operation on one server.
+
+    :ivar event: its name, such as 'resize'
+    :ivar complete: a function of the JSON that Nova would save; returns the
+        JSON to be saved
+    :ivar revision: the number of the revision that it saved last, None if
+        none
+    """
+
+    def __init__(self, event, complete=None):
+        self.event = event
+        self.complete = complete or _as_it_is
+        self.revision = None
+
+
+@contextlib.contextmanager
+def during(event, complete=None):
+    """Be in an operation, which is yielded."""
+    operation = Operation(event, complete)
+    token = _current.set(operation)
+    try:
+        yield operation
+    finally:
+        _current.reset(token)
+
+
+def current():
+    """Return the Operation that is under way; one called 'save' if none."""
+    return _current.get() or Operation('save')
+
+
+def _as_it_is(text):
+    return text

@@ -1,0 +1,168 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Take back what a request spec says of a move that did not come to be.
+
+Nova's super-conductor saves the request spec of a move once it has cast the
+move to a compute, and nobody resets it if that fails. The save may even come
+after the failure. So both look: who ends a task of a server, and who has
+saved. The later of the two sees what the other one has done.
+"""
+
+from oslo_db import exception as db_exc
+from oslo_log import log as logging
+
+from nova.compute import task_states
+from nova.compute import vm_states
+from nova import exception as nova_exc
+from nova import objects
+
+from nova_cells_persist.db import database
+from nova_cells_persist.db import request_spec as db_spec
+from nova_cells_persist import exception
+from nova_cells_persist.objects import contract
+from nova_cells_persist.objects import landing
+from nova_cells_persist.objects import primitive
+from nova_cells_persist.objects import record
+from nova_cells_persist.objects import revision
+
+LOG = logging.getLogger(__name__)
+
+#: While a server is in one of these, its request spec may be the one of the
+#: server that it is about to become.
+RESIZING = frozenset([
+    task_states.RESIZE_PREP, task_states.RESIZE_MIGRATING,
+    task_states.RESIZE_MIGRATED, task_states.RESIZE_FINISH,
+    task_states.RESIZE_REVERTING])
+REBUILDING = frozenset([
+    task_states.REBUILDING, task_states.REBUILD_BLOCK_DEVICE_MAPPING,
+    task_states.REBUILD_SPAWNING])
+MOVING = RESIZING | REBUILDING
+
+#: In these a server that was offloaded is on its way back.
+UNSHELVING = frozenset([task_states.UNSHELVING, task_states.SPAWNING])
+
+#: Servers in these have no contract that could be told from them.
+_NOT_THERE = frozenset([vm_states.BUILDING, vm_states.DELETED,
+                        vm_states.SOFT_DELETED])
+
+UNSHELVE = 'unshelve'
+
+
+def restore(context, instance_uuid, failed=None):
+    """Make the persisted request spec describe the server as it is.
+
+    Does nothing while the server is moving, or if there is nothing to do.
+    Fails no operation of Nova: what cannot be done is logged, and the next
+    move tries again before it schedules.
+
+    :param failed: the number of a revision to take back; UNSHELVE for the
+        last one that an unshelve has saved
+    """
+    try:
+        home = landing.home_cell(context, instance_uuid)
+        instance = home and _instance(home, instance_uuid)
+        if instance and not _moving(home, instance):
+            settle(home, instance, failed)
+    except Exception as exc:
+        expected = isinstance(exc, (
+            nova_exc.NovaException, db_exc.DBError, ValueError,
+            exception.CellsPersistException))
+        LOG.warning('Request spec of %(uuid)s: whether it describes the '
+                    'server as it is could not be told, and is left to be '
+                    'healed: %(reason)s',
+                    {'uuid': instance_uuid, 'reason': exc},
+                    exc_info=not expected)
+
+
+def settle(home, instance, failed=None):
+    """As restore(), of a server that is not moving.
+
+    :param home: a context of the database in which its revisions are
+    :param instance: the Instance, with its flavor
+    """
+    uuid, flavor = instance.uuid, instance.flavor
+    if instance.vm_state in _NOT_THERE:
+        return
+    history = revision.history(home, uuid)
+    if not history and database.is_cell_level():
+        return
+    if failed == UNSHELVE:
+        failed = contract.failed_unshelve(history, instance)
+
+    def edit(text):
+        if text is None:   # whoever reads the row will rebuild it
+            return None
+        wanted = contract.restored(text, history, instance, flavor, failed)
+        there = [text] + [row.spec for row in history[-1:]]
+        if {primitive.digest(each) for each in there} == {
+                primitive.digest(wanted)}:
+            return None
+        return wanted
+
+    if edit(_persisted(home, uuid, history)) is None:
+        return   # as nearly always, and no row was locked
+    event = 'restore'
+    if failed is None and instance.vm_state == vm_states.RESIZED:
+        event = 'resize'   # which is through, and nobody has saved its spec
+    row, number = record.write(home, uuid, edit, event)
+    if row is not None:
+        LOG.info('Request spec of %(uuid)s: it did not describe the server '
+                 'as it is and was restored, as revision %(revision)s in the '
+                 '%(database)s.',
+                 {'uuid': uuid, 'database': database.name(home),
+                  'revision': number})
+
+
+def completion(context, instance):
+    """Return what completes a request spec that Nova saves for a revert.
+
+    Nova's revert_resize() resets the flavor and the NUMA topology.
+
+    :param instance: the Instance, which still has its new flavor
+    :returns: a function of the JSON that Nova would save; it returns the
+        JSON to be saved
+    """
+    home = landing.home_cell(context, instance.uuid)
+    history = revision.history(home, instance.uuid) if home else []
+    return lambda text: contract.restored(
+        text, history, instance, instance.old_flavor)
+
+
+def _instance(context, instance_uuid):
+    try:
+        return objects.Instance.get_by_uuid(
+            context, instance_uuid,
+            expected_attrs=['flavor', 'system_metadata'])
+    except nova_exc.InstanceNotFound:
+        return None
+
+
+def _moving(context, instance):
+    if instance.task_state in RESIZING:
+        return not _move_has_failed(context, instance.uuid)
+    return instance.task_state in REBUILDING
+
+
+def _move_has_failed(context, instance_uuid):
+    """Whether the last migration ended in error; its task is about to."""
+    last = objects.MigrationList.get_by_filters(
+        context, {'instance_uuid': instance_uuid},
+        sort_keys=['created_at', 'id'], sort_dirs=['desc', 'desc'], limit=1)
+    return any(migration.status == 'error' for migration in last)
+
+
+def _persisted(home, instance_uuid, history):
+    if database.is_cell_level():
+        return history[-1].spec
+    with database.api_reader(home) as session:
+        return db_spec.nova_spec(session, instance_uuid)
