@@ -124,7 +124,7 @@ def scripts(name):
 class Process:
     """A process that runs, with its output and its log in files."""
 
-    def __init__(self, command, folder, log, env):
+    def __init__(self, command, folder, log, env, inherit=()):
         self.command = command
         self.log_path = log
         self._paths = [os.path.join(folder, name) for name in (
@@ -134,7 +134,8 @@ class Process:
             # A session of its own, to end its workers with it.
             self._popen = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                cwd=folder, env=env, start_new_session=True)
+                cwd=folder, env=env, start_new_session=True,
+                pass_fds=inherit)
 
     def log(self):
         """Return what is in the log by now."""
@@ -147,13 +148,13 @@ class Process:
         """
         deadline = time.monotonic() + DEADLINE
         while True:
-            ended = self._popen.poll() is not None
+            ended = self.has_ended()
             for line in self.log().splitlines():
                 if text in line:
                     return line
             if ended or time.monotonic() > deadline:
                 raise AssertionError('%s: %r is not in its log.\n%s' % (
-                    self.command, text, self._all_it_said()))
+                    self.command, text, self.everything()))
             time.sleep(0.05)
 
     def wait(self):
@@ -165,8 +166,11 @@ class Process:
             status = self._popen.wait(timeout=DEADLINE)
         except subprocess.TimeoutExpired:
             raise AssertionError('%s does not end.\n%s' % (
-                self.command, self._all_it_said()))
+                self.command, self.everything()))
         return Result(status, *(_read(path) for path in self._paths))
+
+    def has_ended(self):
+        return self._popen.poll() is not None
 
     def kill(self):
         try:
@@ -175,7 +179,8 @@ class Process:
             pass
         self._popen.wait()
 
-    def _all_it_said(self):
+    def everything(self):
+        """Return what it has printed and what is in its log by now."""
         return ''.join('%s:\n%s\n' % (os.path.basename(path), _read(path))
                        for path in self._paths + [self.log_path])
 
@@ -236,11 +241,12 @@ class Deployment(fixtures.Fixture):
         """Return the path of the SQLite file of a database."""
         return os.path.join(self.path, name + '.db')
 
-    def start(self, program, *arguments):
+    def start(self, program, *arguments, inherit=()):
         """Start a program of Nova and return a Process.
 
         :param program: such as nova-conductor, WSGI, or the name of a script
             that was put() here
+        :param inherit: descriptors of files that it is given
         """
         self._write_conf()
         self._number += 1
@@ -255,7 +261,8 @@ class Deployment(fixtures.Fixture):
         # The command of the plugin has no log.
         if program != 'nova-cells-persist':
             command += ['--log-file', log]
-        process = Process(command + list(arguments), folder, log, self._env())
+        process = Process(
+            command + list(arguments), folder, log, self._env(), inherit)
         self.addCleanup(process.kill)
         return process
 
@@ -266,6 +273,10 @@ class Deployment(fixtures.Fixture):
     def put(self, name, source):
         """Write a Python script, to start() it."""
         self._write(name, source)
+
+    def module(self, name, source):
+        """Have a Python module that every process can import."""
+        self._write(os.path.join(self._site, name + '.py'), source)
 
     def customize(self, source):
         """Have every process run this source before anything else."""
@@ -335,6 +346,7 @@ class Deployment(fixtures.Fixture):
             PYTHONPATH=os.pathsep.join(filter(None, (
                 self._site, os.environ.get('PYTHONPATH')))),
             PYTHONWARNINGS='ignore',
+            no_proxy='*',   # they talk to this machine only
             XDG_CACHE_HOME=_scratch())   # where stevedore keeps its cache
         return env
 
