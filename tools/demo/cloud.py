@@ -35,6 +35,7 @@ from nova.conductor import manager as conductor_manager
 from nova import context
 from nova.db.api import api as api_db
 from nova.db.main import api as main_db
+from nova import exception
 from nova import objects
 from nova.scheduler import manager as scheduler_manager
 from nova import test
@@ -326,6 +327,19 @@ class Cloud(test.TestCase):
                     time.monotonic() > deadline):
                 return answer
             time.sleep(0.1)
+
+    def failing_hosts(self):
+        """Return a context manager: no host can give a server away in it.
+
+        The host finds that out when all else is prepared; the server stays
+        where it is, and goes on.
+        """
+        def refuse(*args, **kwargs):
+            raise exception.InstanceFaultRollback(
+                exception.ResizeError(reason='the disk could not be copied'))
+
+        return fixtures.MonkeyPatch(
+            'nova.virt.fake.FakeDriver.migrate_disk_and_power_off', refuse)
 
     def archive(self):
         """Run ``nova-manage db archive_deleted_rows`` over all cells.

@@ -151,7 +151,8 @@ class Report:
 
 def measure(step):
     """What a Step contributes to the comparison, fit for JSON."""
-    return {'name': step.name, 'rows': step.summary(), 'read': step.read}
+    return {'name': step.name, 'rows': step.summary(), 'read': step.read,
+            'untruths': step.untruths()}
 
 
 def _measured(measured):
@@ -159,6 +160,7 @@ def _measured(measured):
              for database, tables in measured['rows']]
     if measured['read']:
         lines.append('answered from: %s' % ', '.join(measured['read']))
+    lines.extend(measured['untruths'])
     return '\n'.join(lines) or 'nothing'
 
 

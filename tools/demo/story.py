@@ -60,6 +60,15 @@ class Step:
     def broken(self):
         return [promise for promise in self.promises if not promise.kept]
 
+    def untruths(self):
+        """What a request spec says of a server and is not so, in words."""
+        flavors = {row.server: row.flavor for row in self.found
+                   if row.table == 'instances'}
+        return ['the request spec says flavor %s, the server has %s' % (
+                    row.flavor, flavors[row.server])
+                for row in self.found if row.table == 'request_specs' and
+                row.flavor != flavors.get(row.server, row.flavor)]
+
     def summary(self):
         """The rows in short: [[database, 'table, table x2, ...'], ...]."""
         lines = {}
@@ -106,8 +115,8 @@ class Story:
         """
         for step in (self._accepted, self._building, self._landed,
                      self._resized, self._confirmed, self._reverted,
-                     self._refused, self._deleted, self._archived,
-                     self._deleted_while_building):
+                     self._failed, self._refused, self._deleted,
+                     self._archived, self._deleted_while_building):
             try:
                 yield step()
             except errors.DemoError:
@@ -269,6 +278,27 @@ class Story:
                   self._active_in(web, 'cell1') and
                   _flavor(web.server) == 'medium' and
                   web.server.get('OS-EXT-SRV-ATTR:host') == host)])
+
+    def _failed(self):
+        self._say('resizing "web" once more, on a host that fails')
+        with self._cloud.failing_hosts():
+            asked = self._action('web', {
+                'resize': {'flavorRef': self._cloud.flavors['large']}})
+            web = self._wait('web', 'ACTIVE')
+
+        def promises(found, web):
+            yield from self._stands_in(found, web, 'cell1')
+            yield ('the newest revision, Nova\'s request_specs and the '
+                   'instance have flavor medium, as if nothing had been',
+                   self._agree(found, web, 'cell1', 'medium'))
+
+        return self._step(
+            'failed', '"web" is resized from medium to large, and its host '
+            'cannot do it. The super-conductor has saved large by then.',
+            [(asked, 'resize to large'), (web, '')], ['web'], promises,
+            api=[('ACTIVE with flavor medium',
+                  self._active_in(web, 'cell1') and
+                  _flavor(web.server) == 'medium')])
 
     def _refused(self):
         boot = self._boot('colossus', 'giant', 'cell1')
