@@ -20,14 +20,20 @@ def _medium_text():
     return sa.Text().with_variant(mysql.MEDIUMTEXT(), 'mysql')
 
 
+_USER = {'charset': 'utf8mb4', 'collation': 'utf8mb4_general_ci'}
+
+
 def _user_text(length):
     return sa.String(length).with_variant(
-        mysql.VARCHAR(length, charset='utf8mb4'), 'mysql')
+        mysql.VARCHAR(length, **_USER), 'mysql')
+
+
+def _medium_user_text():
+    return sa.Text().with_variant(mysql.MEDIUMTEXT(**_USER), 'mysql')
 
 
 def _record():
     return [
-        sa.Column('id', sa.Integer, primary_key=True, autoincrement=True),
         sa.Column('created_at', sa.DateTime),
         sa.Column('updated_at', sa.DateTime),
         sa.Column('instance_uuid', sa.String(36), nullable=False),
@@ -40,8 +46,10 @@ def _record():
 
 def _create_table(op, name, *args):
     if not sa.inspect(op.get_bind()).has_table(name):
-        op.create_table(name, *_record(), *args, mysql_engine='InnoDB',
-                        mysql_charset='utf8mb3')
+        op.create_table(
+            name,
+            sa.Column('id', sa.Integer, primary_key=True, autoincrement=True),
+            *args, mysql_engine='InnoDB', mysql_charset='utf8mb3')
 
 
 def _create_index(op, name, table_name, columns):
@@ -53,7 +61,7 @@ def _create_index(op, name, table_name, columns):
 def create_request_spec(op):
     """Create the table request_spec, of the API database and of cells."""
     _create_table(
-        op, 'request_spec',
+        op, 'request_spec', *_record(),
         sa.Column('revision', sa.Integer, nullable=False),
         sa.Column('event', sa.String(36), nullable=False),
         sa.Column('spec', _medium_text(), nullable=False),
@@ -66,7 +74,7 @@ def create_request_spec(op):
 def create_build_request(op):
     """Create the table build_request, of the API database."""
     _create_table(
-        op, 'build_request',
+        op, 'build_request', *_record(),
         sa.Column('request_obj', _medium_text(), nullable=False),
         sa.Column('mirror_id', sa.Integer, nullable=True),
         sa.Column('user_id', sa.String(255)),
@@ -78,9 +86,21 @@ def create_build_request(op):
         sa.Column('ramdisk_id', sa.String(255)),
         sa.Column('instance_type_id', sa.Integer),
         sa.Column('key_name', _user_text(255)),
+        sa.Column('key_data', _medium_user_text()),
+        sa.Column('user_data', _medium_text()),
         sa.Column('availability_zone', _user_text(255)),
         sa.Column('config_drive', sa.String(255)),
         sa.Column('root_device_name', sa.String(255)),
+        sa.Column('default_ephemeral_device', sa.String(255)),
+        sa.Column('default_swap_device', sa.String(255)),
+        sa.Column('memory_mb', sa.Integer),
+        sa.Column('vcpus', sa.Integer),
+        sa.Column('root_gb', sa.Integer),
+        sa.Column('ephemeral_gb', sa.Integer),
+        sa.Column('ephemeral_key_uuid', sa.String(36)),
+        sa.Column('os_type', sa.String(255)),
+        sa.Column('architecture', sa.String(255)),
+        sa.Column('vm_mode', sa.String(255)),
         sa.Column('reservation_id', sa.String(255)),
         sa.Column('launch_index', sa.Integer),
         sa.Column('access_ip_v4', sa.String(39)),
@@ -91,8 +111,23 @@ def create_build_request(op):
         sa.Column('power_state', sa.Integer),
         sa.Column('progress', sa.Integer),
         sa.Column('locked', sa.Boolean),
-        sa.Column('locked_by', sa.String(36)),
+        sa.Column('locked_by', sa.Enum('owner', 'admin',
+                                       name='build_request0locked_by')),
         sa.UniqueConstraint('instance_uuid',
                             name='uniq_build_request0instance_uuid'))
-    _create_index(op, 'build_request_project_id_idx', 'build_request',
-                  ['project_id'])
+    _create_index(op, 'build_request_created_at_idx', 'build_request',
+                  ['created_at', 'id'])
+    _create_index(op, 'build_request_project_id_created_at_idx',
+                  'build_request', ['project_id', 'created_at', 'id'])
+
+
+def create_build_request_item(op):
+    """Create the table build_request_item, of the API database."""
+    _create_table(
+        op, 'build_request_item',
+        sa.Column('instance_uuid', sa.String(36), nullable=False),
+        sa.Column('kind', sa.String(16), nullable=False),
+        sa.Column('name', _user_text(255)),
+        sa.Column('value', _user_text(255)))
+    _create_index(op, 'build_request_item_instance_uuid_idx',
+                  'build_request_item', ['instance_uuid'])

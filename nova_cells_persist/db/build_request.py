@@ -22,6 +22,7 @@ from nova.db.api import models as api_models
 from nova_cells_persist.db import models
 
 _TABLE = models.build_request
+_ITEMS = models.build_request_item
 _NOVA = api_models.BuildRequest.__table__
 _SPECS = api_models.RequestSpec.__table__
 _MAPPINGS = api_models.InstanceMapping.__table__
@@ -29,10 +30,9 @@ _MAPPINGS = api_models.InstanceMapping.__table__
 
 def in_flight(session, instance_uuid):
     """Whether a server has a build, in either table."""
-    if get(session, instance_uuid) is not None:
-        return True
-    return session.execute(sa.select(_NOVA.c.id).where(
-        _NOVA.c.instance_uuid == instance_uuid)).first() is not None
+    return (mark(session, instance_uuid) is not None or
+            session.execute(sa.select(_NOVA.c.id).where(
+                _NOVA.c.instance_uuid == instance_uuid)).first() is not None)
 
 
 def insert(session, values):
@@ -68,27 +68,48 @@ def get(session, instance_uuid):
         _builds().where(_TABLE.c.instance_uuid == instance_uuid)).first()
 
 
-def unmapped(session, project_id=None):
-    """Return the builds of servers that have no cell.
+def mark(session, instance_uuid):
+    """As get(), of a build without its JSON."""
+    return session.execute(
+        sa.select(_TABLE.c.id, _TABLE.c.mirror_id, _TABLE.c.instance_uuid,
+                  _TABLE.c.project_id, _TABLE.c.created_at,
+                  _TABLE.c.updated_at)
+        .where(_TABLE.c.instance_uuid == instance_uuid)
+        .where(_is_build())).first()
 
-    :param project_id: only those of this project; of all if None
-    :returns: a list of rows as of get()
+
+def get_all(session, instance_uuids):
+    """Return the builds of these servers, of those that have one.
+
+    :returns: {instance uuid: a row as of get()}
     """
-    return session.execute(_without_cell(_builds(), _TABLE, project_id)
-                           ).fetchall()
+    if not instance_uuids:
+        return {}
+    rows = session.execute(
+        _builds().where(_TABLE.c.instance_uuid.in_(instance_uuids)))
+    return {row.instance_uuid: row for row in rows}
 
 
-def nova_only(session, project_id=None):
+def nova_only(session):
     """Return the rows that only Nova's table has, of servers without a cell.
 
     They were accepted by an API node without the plugin.
 
-    :param project_id: only those of this project; of all if None
     :returns: a list of rows of Nova's table build_requests
     """
-    query = sa.select(_NOVA).where(
-        ~sa.exists().where(_TABLE.c.instance_uuid == _NOVA.c.instance_uuid))
-    return session.execute(_without_cell(query, _NOVA, project_id)).fetchall()
+    # Asked with each list, and answered from two indexes.
+    uuids = session.execute(
+        sa.select(_NOVA.c.instance_uuid)
+        .select_from(_NOVA.outerjoin(
+            _TABLE, _TABLE.c.instance_uuid == _NOVA.c.instance_uuid))
+        .where(_TABLE.c.id.is_(None))).scalars().all()
+    if not uuids:
+        return []
+    return session.execute(
+        sa.select(_NOVA).where(_NOVA.c.instance_uuid.in_(uuids))
+        .where(~sa.exists().where(sa.and_(
+            _MAPPINGS.c.instance_uuid == _NOVA.c.instance_uuid,
+            _MAPPINGS.c.cell_id.is_not(None))))).fetchall()
 
 
 def delete(session, instance_uuid, unmirrored=False):
@@ -100,18 +121,40 @@ def delete(session, instance_uuid, unmirrored=False):
     query = sa.delete(_TABLE).where(_TABLE.c.instance_uuid == instance_uuid)
     if unmirrored:
         query = query.where(_TABLE.c.mirror_id.is_(None))
-    return bool(session.execute(query).rowcount)
+    found = bool(session.execute(query).rowcount)
+    if found:
+        _delete_items(session, [instance_uuid])
+    return found
 
 
 def delete_all(session, instance_uuids):
     """Delete the builds of these servers, of those that have one."""
     session.execute(sa.delete(_TABLE).where(
         _TABLE.c.instance_uuid.in_(instance_uuids)))
+    _delete_items(session, instance_uuids)
+
+
+def insert_items(session, items):
+    """Insert the tags and the metadata of a build.
+
+    :param items: a list of dicts, column to value
+    """
+    if items:
+        session.execute(sa.insert(_ITEMS), items)
+
+
+def replace_items(session, instance_uuid, items):
+    """As insert_items(), of a build that may have some."""
+    _delete_items(session, [instance_uuid])
+    insert_items(session, items)
+
+
+def _delete_items(session, instance_uuids):
+    session.execute(sa.delete(_ITEMS).where(
+        _ITEMS.c.instance_uuid.in_(instance_uuids)))
 
 
 def _builds():
-    # A row that had a mirror and has none any more was deleted by a node
-    # without the plugin; so it is no build.
     return sa.select(
         _TABLE, _SPECS.c.spec, _NOVA.c.updated_at.label('mirror_updated_at')
     ).select_from(
@@ -121,10 +164,8 @@ def _builds():
     ).where(sa.or_(_TABLE.c.mirror_id.is_(None), _NOVA.c.id.is_not(None)))
 
 
-def _without_cell(query, table, project_id):
-    query = query.where(~sa.exists().where(sa.and_(
-        _MAPPINGS.c.instance_uuid == table.c.instance_uuid,
-        _MAPPINGS.c.cell_id.is_not(None))))
-    if project_id is not None:
-        query = query.where(table.c.project_id == project_id)
-    return query.order_by(table.c.id)
+def _is_build():
+    # A row that had a mirror and has none any more was deleted by a node
+    # without the plugin; so it is no build.
+    return sa.or_(_TABLE.c.mirror_id.is_(None),
+                  sa.exists().where(_NOVA.c.id == _TABLE.c.mirror_id))

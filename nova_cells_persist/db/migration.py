@@ -144,7 +144,18 @@ def drop_tables(engine):
 
     :returns: the names of those that were there
     """
-    return _drop(engine, models.TABLE_NAMES | SHADOWS)
+    dropped = _drop(engine, models.TABLE_NAMES | SHADOWS)
+    _drop_types(engine)
+    return dropped
+
+
+def _drop_types(engine):
+    # PostgreSQL keeps the type of a column that was dropped.
+    with engine.begin() as connection:
+        for table in models.metadata.tables.values():
+            for column in table.columns:
+                if isinstance(column.type, sa.Enum):
+                    column.type.drop(connection, checkfirst=True)
 
 
 def _drop(engine, names):

@@ -38,10 +38,18 @@ def medium_text():
     return sa.Text().with_variant(mysql.MEDIUMTEXT(), 'mysql')
 
 
+# What a user chose may hold characters of four bytes. They are compared as
+# Nova's tables compare those of three.
+_USER = {'charset': 'utf8mb4', 'collation': 'utf8mb4_general_ci'}
+
+
 def user_text(length):
-    """A string that a user chose: it may hold characters of four bytes."""
     return sa.String(length).with_variant(
-        mysql.VARCHAR(length, charset='utf8mb4'), 'mysql')
+        mysql.VARCHAR(length, **_USER), 'mysql')
+
+
+def medium_user_text():
+    return sa.Text().with_variant(mysql.MEDIUMTEXT(**_USER), 'mysql')
 
 
 def _record(table_name, *args):
@@ -81,6 +89,7 @@ build_request = _record(
     # a node without the plugin has deleted from one that never was.
     sa.Column('mirror_id', sa.Integer, nullable=True),
     # What Nova's API filters and sorts servers by, named as in instances.
+    # All that a server can have before it is in a cell.
     sa.Column('user_id', sa.String(255)),
     sa.Column('display_name', user_text(255)),
     sa.Column('display_description', user_text(255)),
@@ -90,9 +99,21 @@ build_request = _record(
     sa.Column('ramdisk_id', sa.String(255)),
     sa.Column('instance_type_id', sa.Integer),
     sa.Column('key_name', user_text(255)),
+    sa.Column('key_data', medium_user_text()),
+    sa.Column('user_data', medium_text()),
     sa.Column('availability_zone', user_text(255)),
     sa.Column('config_drive', sa.String(255)),
     sa.Column('root_device_name', sa.String(255)),
+    sa.Column('default_ephemeral_device', sa.String(255)),
+    sa.Column('default_swap_device', sa.String(255)),
+    sa.Column('memory_mb', sa.Integer),
+    sa.Column('vcpus', sa.Integer),
+    sa.Column('root_gb', sa.Integer),
+    sa.Column('ephemeral_gb', sa.Integer),
+    sa.Column('ephemeral_key_uuid', sa.String(36)),
+    sa.Column('os_type', sa.String(255)),
+    sa.Column('architecture', sa.String(255)),
+    sa.Column('vm_mode', sa.String(255)),
     sa.Column('reservation_id', sa.String(255)),
     sa.Column('launch_index', sa.Integer),
     sa.Column('access_ip_v4', sa.String(39)),
@@ -103,11 +124,28 @@ build_request = _record(
     sa.Column('power_state', sa.Integer),
     sa.Column('progress', sa.Integer),
     sa.Column('locked', sa.Boolean),
-    sa.Column('locked_by', sa.String(36)),
+    # Which sorts as it was listed, not as it is spelt.
+    sa.Column('locked_by', sa.Enum('owner', 'admin',
+                                   name='build_request0locked_by')),
     sa.UniqueConstraint('instance_uuid',
                         name='uniq_build_request0instance_uuid'),
-    sa.Index('build_request_project_id_idx', 'project_id'),
+    # The order in which servers are listed, of one project and of all.
+    sa.Index('build_request_project_id_created_at_idx', 'project_id',
+             'created_at', 'id'),
+    sa.Index('build_request_created_at_idx', 'created_at', 'id'),
 )
+
+#: The tags and the metadata of a build, each in a row; in the API database.
+build_request_item = sa.Table(
+    'build_request_item', metadata,
+    sa.Column('id', sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column('instance_uuid', sa.String(36), nullable=False),
+    sa.Column('kind', sa.String(16), nullable=False),
+    # Of a tag itself.
+    sa.Column('name', user_text(255)),
+    sa.Column('value', user_text(255)),
+    sa.Index('build_request_item_instance_uuid_idx', 'instance_uuid'),
+    mysql_engine='InnoDB', mysql_charset='utf8mb3')
 
 #: The columns of build_request that are read off the instance.
 INSTANCE_COLUMNS = tuple(
@@ -117,7 +155,7 @@ INSTANCE_COLUMNS = tuple(
 
 #: Which tables stand in which kind of database.
 TABLES = {
-    database.API: (request_spec, build_request),
+    database.API: (request_spec, build_request, build_request_item),
     database.CELL: (request_spec,),
 }
 

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""BuildRequest and BuildRequestList, answered from the plugin's table.
+"""BuildRequest, answered from the plugin's table.
 
 Stands in for nova/objects/build_request.py. A build is written into the
 table build_request and, while [cells_persist]mirror_build_requests is on,
@@ -18,12 +18,14 @@ into Nova's build_requests too, in one transaction. What only Nova's table
 has was accepted by a node without the plugin; it is found all the same.
 """
 
+import contextlib
+
 from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
+from oslo_utils import timeutils
 
 from nova import exception as nova_exc
-from nova.objects import base
 from nova.objects import build_request as stock
 
 from nova_cells_persist.db import build_request as db_build
@@ -39,12 +41,17 @@ LOG = logging.getLogger(__name__)
 UNREADABLE = (nova_exc.BuildRequestNotFound,) + heal.UNREADABLE
 
 
-def remotable_classmethod(function):
-    """Decorate as the Nova beside us does; 34 has dropped its own."""
-    legacy = getattr(base, 'remotable_classmethod', None)
-    if legacy is not None:
-        return legacy(function)
-    return classmethod(base.remotable(function))
+@contextlib.contextmanager
+def only_existence(context):
+    """Read no more of a build than whether it is there, for this context.
+
+    What else is wanted of such a BuildRequest is read when it is.
+    """
+    context.only_existence_of_builds = True
+    try:
+        yield
+    finally:
+        context.only_existence_of_builds = False
 
 
 class BuildRequest(stock.BuildRequest):
@@ -55,6 +62,9 @@ class BuildRequest(stock.BuildRequest):
     """
 
     _request_spec = None
+
+    #: JSON of the block device mappings, until somebody wants them.
+    _block_device_mappings = None
 
     @property
     def request_spec(self):
@@ -85,22 +95,29 @@ class BuildRequest(stock.BuildRequest):
         updates = dict(updates)
         values = build_row.columns(updates, updates.pop('spec', None))
         values.update(instance_uuid=updates.get('instance_uuid'),
-                      project_id=updates.get('project_id'))
+                      project_id=updates.get('project_id'),
+                      created_at=timeutils.utcnow())
         with database.api_writer(context) as session:
+            db_build.insert_items(session, build_row.items(
+                values['instance_uuid'], updates))
+            row = None
             if CONF.cells_persist.mirror_build_requests:
                 row = stock.BuildRequest._create_in_db(context, updates)
-                db_build.insert(session, dict(
-                    values, mirror_id=row['id'],
-                    created_at=row['created_at']))
-                return row
+                values.update(mirror_id=row['id'],
+                              created_at=row['created_at'])
+            # On its way into a cell it loses what is less than a second.
+            values['created_at'] = values['created_at'].replace(microsecond=0)
             db_build.insert(session, values)
-            return build_row.nova_row(
+            return row or build_row.nova_row(
                 db_build.get(session, values['instance_uuid']))
 
     @staticmethod
     def _get_by_instance_uuid_from_db(context, instance_uuid):
+        read = (db_build.mark
+                if getattr(context, 'only_existence_of_builds', False)
+                else db_build.get)
         with database.api_reader(context) as session:
-            row = db_build.get(session, instance_uuid)
+            row = read(session, instance_uuid)
         if row is None:
             return stock.BuildRequest._get_by_instance_uuid_from_db(
                 context, instance_uuid)
@@ -113,12 +130,13 @@ class BuildRequest(stock.BuildRequest):
         :raises: BuildRequestNotFound if neither the row nor its mirror can
             be read
         """
-        if not hasattr(db_req, 'request_obj'):
+        if not hasattr(db_req, 'mirror_id'):
             return stock.BuildRequest._from_db_object(context, req, db_req)
+        if not hasattr(db_req, 'request_obj'):
+            return req._set(context, db_req)
         try:
             if not build_row.is_stale(db_req):
-                return stock.BuildRequest._from_db_object(
-                    context, req, build_row.nova_row(db_req))
+                return req._load(context, db_req)
         except UNREADABLE as exc:
             LOG.error('%s. Nova\'s row in build_requests is read instead.',
                       exception.UnreadableRow(
@@ -128,11 +146,48 @@ class BuildRequest(stock.BuildRequest):
             context, req, stock.BuildRequest._get_by_instance_uuid_from_db(
                 context, db_req.instance_uuid))
 
+    def _load(self, context, row):
+        """As _from_db_object(), of a row of the plugin's.
+
+        Nova's resets the changes of every object in it, which is most of its
+        time. In this row no object has any.
+        """
+        nova_row = build_row.nova_row(row)
+        self._set(context, row)
+        self._block_device_mappings = nova_row['block_device_mappings']
+        self._load_tags(nova_row['tags'])
+        self._load_instance(nova_row['instance'])
+        for loaded in (self.tags, self.instance, self):
+            loaded.obj_reset_changes()
+        return self
+
+    def _set(self, context, row):
+        """Set what is no JSON."""
+        self._context = context
+        self.id = row.mirror_id or row.id
+        for name in ('instance_uuid', 'project_id', 'created_at',
+                     'updated_at'):
+            setattr(self, name, getattr(row, name))
+        self.obj_reset_changes()
+        return self
+
+    def obj_load_attr(self, attrname):
+        if attrname == 'block_device_mappings' and 'instance' in self:
+            self._load_block_device_mappings(self._block_device_mappings)
+            self.obj_reset_changes([attrname])
+        else:
+            with database.api_reader(self._context) as session:
+                row = db_build.get(session, self.instance_uuid)
+            if row is None:
+                raise nova_exc.BuildRequestNotFound(uuid=self.instance_uuid)
+            self._from_db_object(self._context, self, row)
+
     def _save_in_db(self, context, req_id, updates):
         with database.api_writer(context) as session:
             row = db_build.get(session, self.instance_uuid)
             spec = row.spec if row is not None else None
-            values = build_row.columns(self._parts(updates), spec)
+            parts = self._parts(updates)
+            values = build_row.columns(parts, spec)
             values['project_id'] = self.project_id
             nova_row = None
             if row is None or row.mirror_id is not None:
@@ -140,14 +195,17 @@ class BuildRequest(stock.BuildRequest):
                     self, context, req_id, updates)
                 session.flush()   # which sets updated_at
                 values['updated_at'] = nova_row['updated_at']
-            db_build.update(session, self.instance_uuid, values)
+            if db_build.update(session, self.instance_uuid, values):
+                db_build.replace_items(session, self.instance_uuid,
+                                       build_row.items(self.instance_uuid,
+                                                       parts))
             return nova_row or db_build.get(session, self.instance_uuid)
 
     def _parts(self, updates):
         """Return the JSON of all that the row has, changed or not."""
         return {part: updates[part] if part in updates else
                 jsonutils.dumps(getattr(self, part).obj_to_primitive())
-                for part in build_row.PARTS if part in self}
+                for part in build_row.PARTS}
 
     @staticmethod
     def _destroy_in_db(context, instance_uuid):
@@ -162,27 +220,3 @@ class BuildRequest(stock.BuildRequest):
             db_build.delete(session, instance_uuid)
         if missing:
             raise missing
-
-
-class BuildRequestList(stock.BuildRequestList):
-    """Builds in flight. Nova's get_by_filters() filters what this returns."""
-
-    @staticmethod
-    def _get_all_from_db(context):
-        project_id = None if context.is_admin else context.project_id
-        with database.api_reader(context) as session:
-            ours = db_build.unmapped(session, project_id)
-            novas = db_build.nova_only(session, project_id)
-        return ours + [dict(row._mapping) for row in novas]
-
-    @remotable_classmethod
-    def get_all(cls, context):
-        builds = []
-        for row in cls._get_all_from_db(context):
-            try:
-                builds.append(BuildRequest._from_db_object(
-                    context, BuildRequest(), row))
-            except UNREADABLE as exc:
-                # One bad row must not hide the others.
-                LOG.error('A build is left out of the list: %s', exc)
-        return cls(context, objects=builds)

@@ -12,9 +12,9 @@
 
 """A build in flight as a row, and as what Nova makes a BuildRequest of.
 
-The row has what the request spec has not: the parts of the instance that
-stand in the request spec too, word for word, are left out of it and put back
-when it is read.
+The JSON in the row has what stands nowhere else: the parts of the instance
+that the request spec has too, word for word, and those that fill a column of
+the row are left out of it, and put back when it is read.
 """
 
 from oslo_serialization import jsonutils
@@ -25,6 +25,9 @@ from nova_cells_persist.objects import primitive
 
 #: Fields of the same name in an Instance and in a RequestSpec, worth sharing.
 SHARED = ('flavor', 'numa_topology', 'pci_requests')
+
+#: Fields of an Instance that may be long, and stand in columns alone.
+LONG = ('key_data', 'user_data')
 
 #: Fields of a BuildRequest that Nova keeps as JSON.
 PARTS = ('instance', 'block_device_mappings', 'tags')
@@ -41,13 +44,31 @@ def columns(updates, spec):
     parts = {part: primitive.without_changes(jsonutils.loads(updates[part]))
              for part in PARTS if updates.get(part) is not None}
     values = _typed(parts.get('instance'))
+    for name in LONG:
+        if values[name] is not None:
+            del parts['instance'][primitive.DATA][name]
     parts['shared'] = _take_out(parts.get('instance'), spec)
     values['request_obj'] = primitive.dumps(parts)
-    if len(values['request_obj']) > models.MEDIUMTEXT_BYTES:
+    size = max(len(values[name] or '') for name in LONG + ('request_obj',))
+    if size > models.MEDIUMTEXT_BYTES:
         raise exception.BuildTooLarge(
-            instance_uuid=updates.get('instance_uuid'),
-            size=len(values['request_obj']), limit=models.MEDIUMTEXT_BYTES)
+            instance_uuid=updates.get('instance_uuid'), size=size,
+            limit=models.MEDIUMTEXT_BYTES)
     return values
+
+
+def items(instance_uuid, updates):
+    """Return the rows of the tags and the metadata of a build.
+
+    :param updates: as for columns()
+    :returns: a list of dicts, column to value
+    """
+    pairs = [('tag', tag, None) for tag in _tags(updates.get('tags'))]
+    if updates.get('instance'):
+        metadata = primitive.data(updates['instance']).get('metadata') or {}
+        pairs.extend(('metadata', *pair) for pair in metadata.items())
+    return [{'instance_uuid': instance_uuid, 'kind': kind, 'name': name,
+             'value': value} for kind, name, value in pairs]
 
 
 def is_stale(row):
@@ -68,7 +89,12 @@ def nova_row(row):
     """
     try:
         parts = jsonutils.loads(row.request_obj)
-        _put_back(parts.get('instance'), parts.pop('shared'), row.spec)
+        instance = parts.get('instance')
+        _put_back(instance, parts.pop('shared'), row.spec)
+        for name in LONG:
+            value = getattr(row, name)
+            if value is not None:
+                instance[primitive.DATA][name] = value
     except (TypeError, KeyError, AttributeError) as exc:
         raise ValueError('request_obj is not what it should be: %r' % exc)
     result = {
@@ -88,6 +114,13 @@ def _typed(instance):
     values = {name: fields.get(name) for name in models.INSTANCE_COLUMNS}
     values['locked'] = bool(fields.get('locked'))
     return values
+
+
+def _tags(text):
+    if not text:
+        return []
+    return [tag[primitive.DATA]['tag'] for tag in
+            primitive.data(text)['objects']]
 
 
 def _take_out(instance, spec):

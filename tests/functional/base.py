@@ -97,7 +97,8 @@ class PluggedMixin:
         """
         found = {}
         for table in ('request_specs', 'build_requests', 'instance_mappings',
-                      'request_spec', 'build_request'):
+                      'request_spec', 'build_request',
+                      'build_request_item'):
             found['api', table] = len(self.rows(table, server_id))
         for cell in self.cell_mappings:
             for table in ('instances', 'request_spec'):

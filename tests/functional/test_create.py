@@ -53,6 +53,22 @@ class CreateTest(base.CloudTestCase):
         self.assertEqual([(1, 'create')],
                          self.revisions(server['id'], 'cell2'))
 
+    def test_tags_and_metadata(self):
+        self.api.microversion = 'latest'
+        with self.held_builds() as let_go:
+            server = self.accept({'tags': ['t', 'u'],
+                                  'metadata': {'k': 'v'}}, host='host1')
+            self.assertEqual({**ACCEPTED, ('api', 'build_request_item'): 3},
+                             self.everything(server['id']))
+            let_go()
+            server = self._wait_for_state_change(server, 'ACTIVE')
+        self.assertEqual(landed_in('cell1'), self.everything(server['id']))
+        with self.held_builds():
+            server = self.accept({'tags': ['t']})
+            self.api.delete_server(server['id'])
+        self.assertEqual([], self.rows('build_request', server['id']))
+        self.assertEqual([], self.rows('build_request_item', server['id']))
+
     def test_refused_by_the_scheduler(self):
         flavor = self._create_flavor(memory_mb=40 * 1024)
         server = self._create_server(

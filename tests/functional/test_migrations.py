@@ -290,9 +290,9 @@ class CheckTestCase(MigrationsTestCase):
         self.assertDifferences('table request_spec is missing')
 
     def test_missing_index(self):
-        self.execute(self.engine, 'DROP INDEX build_request_project_id_idx')
+        self.execute(self.engine, 'DROP INDEX build_request_created_at_idx')
         self.assertDifferences(
-            'index build_request.build_request_project_id_idx is missing')
+            'index build_request.build_request_created_at_idx is missing')
 
     def test_missing_constraint(self):
         self.execute(self.engine, 'DROP TABLE request_spec')
@@ -490,7 +490,8 @@ def statements(metadata, dialect):
     made = []
     for table in metadata.sorted_tables:
         made.append(sa_schema.CreateTable(table))
-        made += [sa_schema.CreateIndex(index) for index in table.indexes]
+        made += [sa_schema.CreateIndex(index) for index in sorted(
+            table.indexes, key=lambda index: index.name)]
     return [str(one.compile(dialect=dialect)) for one in made]
 
 
@@ -501,6 +502,7 @@ class DefinitionsTestCase(base.BaseTestCase):
         op = Recorder()
         initial.create_request_spec(op)
         initial.create_build_request(op)
+        initial.create_build_request_item(op)
         for dialect in DIALECTS:
             self.assertEqual(statements(models.metadata, dialect),
                              statements(op.metadata, dialect))

@@ -23,7 +23,8 @@ from nova_cells_persist.objects import build_row
 
 Row = collections.namedtuple('Row', (
     'id', 'mirror_id', 'instance_uuid', 'project_id', 'created_at',
-    'updated_at', 'mirror_updated_at', 'request_obj', 'spec'))
+    'updated_at', 'mirror_updated_at', 'request_obj', 'spec', 'key_data',
+    'user_data'))
 
 SHARED_FIELDS = st.dictionaries(
     st.sampled_from(build_row.SHARED),
@@ -88,12 +89,35 @@ class BuildRowTest(base.BaseTestCase):
                               row(text, '{"nova_object.data": {}}'))
 
     def test_too_large(self):
-        instance = obj({'user_data': 'x' * models.MEDIUMTEXT_BYTES})
-        exc = self.assertRaises(
-            exception.BuildTooLarge, build_row.columns,
-            {'instance': jsonutils.dumps(instance), 'instance_uuid': 'u'},
-            None)
-        self.assertIn('server u ', str(exc))
+        for name in ('user_data', 'metadata'):
+            instance = obj({name: 'x' * (models.MEDIUMTEXT_BYTES + 1)})
+            exc = self.assertRaises(
+                exception.BuildTooLarge, build_row.columns,
+                {'instance': jsonutils.dumps(instance),
+                 'instance_uuid': 'u'}, None)
+            self.assertIn('server u ', str(exc))
+
+    def test_what_is_long_stands_in_a_column_alone(self):
+        instance = obj({'user_data': 'x', 'key_data': None})
+        values = build_row.columns({'instance': jsonutils.dumps(instance)},
+                                   None)
+        self.assertEqual('x', values['user_data'])
+        stored = jsonutils.loads(values['request_obj'])['instance']
+        self.assertEqual({'key_data': None}, stored['nova_object.data'])
+        back = build_row.nova_row(row(values['request_obj'], user_data='x'))
+        self.assertEqual(instance, jsonutils.loads(back['instance']))
+
+    def test_items(self):
+        tags = obj({'objects': [obj({'tag': 't'})]})
+        instance = obj({'metadata': {'k': 'v'}})
+        self.assertEqual(
+            [{'instance_uuid': 'u', 'kind': 'tag', 'name': 't',
+              'value': None},
+             {'instance_uuid': 'u', 'kind': 'metadata', 'name': 'k',
+              'value': 'v'}],
+            build_row.items('u', {'instance': jsonutils.dumps(instance),
+                                  'tags': jsonutils.dumps(tags)}))
+        self.assertEqual([], build_row.items('u', {'tags': None}))
 
     def test_id_is_that_of_the_mirror(self):
         self.assertEqual(1, build_row.nova_row(row('{"shared":[]}'))['id'])

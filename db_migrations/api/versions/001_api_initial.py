@@ -23,3 +23,4 @@ def upgrade(migrate_engine=None):
     with db_migrations.operations_on(migrate_engine) as op:
         initial.create_request_spec(op)
         initial.create_build_request(op)
+        initial.create_build_request_item(op)

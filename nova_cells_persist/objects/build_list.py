@@ -1,0 +1,188 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""BuildRequestList: builds in flight, filtered, sorted and paged in SQL.
+
+Stands in for nova/objects/build_request.py. What a filter means, Nova's own
+query of instances says; only what it returns is read and hydrated.
+"""
+
+import contextlib
+
+from oslo_db import exception as db_exc
+from oslo_log import log as logging
+from sqlalchemy import exc as sa_exc
+
+from nova.db.main import api as main_db_api
+from nova import exception as nova_exc
+from nova.objects import build_request as stock
+
+from nova_cells_persist.db import as_instances
+from nova_cells_persist.db import build_request as db_build
+from nova_cells_persist.db import database
+from nova_cells_persist.objects import build_request
+from nova_cells_persist.objects import build_row
+from nova_cells_persist.objects import cells
+from nova_cells_persist.objects import remotable
+
+LOG = logging.getLogger(__name__)
+
+
+class BuildRequestList(stock.BuildRequestList):
+
+    @remotable.remotable_classmethod
+    def get_all(cls, context):
+        return cls.get_by_filters(context, {})
+
+    @remotable.remotable_classmethod
+    def get_by_filters(cls, context, filters, limit=None, marker=None,
+                       sort_keys=None, sort_dirs=None):
+        """Return the builds of servers that have no cell and match.
+
+        :param filters: as for instance_get_all_by_filters_sort() of
+            nova/db/main/api.py
+        :param marker: the uuid of the last server of the page before
+        :raises: MarkerNotFound if that is not one of these builds
+        """
+        if (limit == 0 or filters.get('deleted') or
+                filters.get('cleaned') or is_merging(context)):
+            if marker:
+                raise nova_exc.MarkerNotFound(marker=marker)
+            return cls(context, objects=[])
+        found = page(context, filters, limit=limit, marker=marker,
+                     sort_keys=sort_keys, sort_dirs=sort_dirs)
+        return cls(context, objects=hydrate(
+            context, [row for _, row in found]))
+
+
+@contextlib.contextmanager
+def merging(context):
+    """Find no build in it for this context; who lists merges them in."""
+    context.merges_builds = True
+    try:
+        yield
+    finally:
+        context.merges_builds = False
+
+
+def is_merging(context):
+    return getattr(context, 'merges_builds', False)
+
+
+def page(context, filters, criterion=None, **paging):
+    """Return the builds of servers that have no cell and match.
+
+    :param criterion: as of db.order, what they have to meet as well
+    :returns: a list of (the instance that it will be, a dict; its row, as of
+        db.build_request.get())
+    """
+    _adopt(context)
+    if 'system_metadata' in filters:
+        filters = _by_system_metadata(context, filters)
+    return _page(context, filters, criterion, **paging)
+
+
+def _page(context, filters, criterion=None, **paging):
+    with as_instances.query(context, criterion) as own:
+        try:
+            servers = main_db_api.instance_get_all_by_filters_sort(
+                own, filters, columns_to_join=[], **paging)
+        except db_exc.DBConnectionError:
+            raise
+        except (db_exc.DBError, sa_exc.OperationalError) as exc:
+            # A regular expression that this database cannot read. What a
+            # cell cannot answer does not fail a list either.
+            LOG.warning('No build in flight is listed, the API database '
+                        'cannot filter them by %(filters)s: %(reason)s',
+                        {'filters': filters, 'reason': exc})
+            return []
+    with database.api_reader(context) as session:
+        rows = db_build.get_all(session, [each['uuid'] for each in servers])
+    return [(server, rows[server['uuid']]) for server in servers
+            if server['uuid'] in rows]
+
+
+def find(context, instance_uuid):
+    """Return a build of a server that has no cell, as an instance.
+
+    :returns: a dict, None if there is none that the context may see
+    """
+    with as_instances.query(context) as own:
+        try:
+            return main_db_api.instance_get_by_uuid(
+                own, instance_uuid, columns_to_join=[])
+        except nova_exc.InstanceNotFound:
+            return None
+
+
+def _by_system_metadata(context, filters):
+    """Return the same filters, with the servers that match by their uuids.
+
+    System metadata stands in the JSON of a build only. No request of the API
+    filters by it.
+    """
+    filters = dict(filters)
+    wanted = filters.pop('system_metadata')
+    builds = hydrate(context, [row for _, row in _page(context, filters)])
+    filters['uuid'] = [
+        build.instance_uuid for build in builds
+        if _has(build.instance.system_metadata, wanted)]
+    return filters
+
+
+def _has(metadata, wanted):
+    """As nova.db.main.api does: each key and each value is there."""
+    wanted = wanted if isinstance(wanted, list) else [wanted]
+    return all(key in metadata and value in metadata.values()
+               for each in wanted for key, value in each.items())
+
+
+def hydrate(context, rows):
+    """Return BuildRequests of rows, of those that can be read."""
+    builds = []
+    for row in rows:
+        try:
+            builds.append(build_request.BuildRequest._from_db_object(
+                context, build_request.BuildRequest(), row))
+        except build_request.UNREADABLE as exc:
+            # One bad row must not hide the others.
+            LOG.error('A build is left out of the list: %s', exc)
+    return builds
+
+
+def _adopt(context):
+    """Give each build that only Nova's table has a row here.
+
+    An API node without the plugin has accepted it. As long as there is one,
+    what it accepts can be asked no other way.
+    """
+    own = cells.targeted(context, None)
+    with database.api_reader(own) as session:
+        rows = db_build.nova_only(session)
+    for row in rows:
+        try:
+            _adopt_one(own, row)
+        except db_exc.DBDuplicateEntry:
+            pass   # another list has been faster
+        except build_request.UNREADABLE as exc:
+            LOG.error('A build is left out of the list: %s', exc)
+
+
+def _adopt_one(context, row):
+    parts = {part: getattr(row, part) for part in build_row.PARTS}
+    values = build_row.columns(parts, None)
+    values.update({name: getattr(row, name) for name in (
+        'instance_uuid', 'project_id', 'created_at', 'updated_at')})
+    with database.api_writer(context) as session:
+        db_build.insert(session, dict(values, mirror_id=row.id))
+        db_build.insert_items(session, build_row.items(
+            row.instance_uuid, parts))
