@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""InstanceGroup, answered by a cell of what stands in that cell.
+"""InstanceGroup: many read at once, or told from what stands in a cell.
 
 Stands in for nova/objects/instance_group.py. A server group is a record of
 the API database. A process of a cell that cannot reach that is asked for one
@@ -18,21 +18,55 @@ when a move is rescheduled and, late, whether a host keeps its policy. Hosts
 belong to a cell, so what the request specs in the cell say is enough.
 """
 
+import contextlib
+import contextvars
+
 from oslo_serialization import jsonutils
 
 from nova import exception as nova_exc
 from nova.objects import instance_group as stock
 
 from nova_cells_persist.db import database
+from nova_cells_persist.db import instance_group as db_group
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import revision
+
+
+#: {uuid: row} of the groups that are read at once in this thread, or None.
+_at_once = contextvars.ContextVar('nova_cells_persist_groups', default=None)
+
+
+@contextlib.contextmanager
+def at_once():
+    """Answer in it from what load() has read, instead of one by one."""
+    token = _at_once.set({})
+    try:
+        yield
+    finally:
+        _at_once.reset(token)
+
+
+def load(context, uuids):
+    """Read these groups now, if within at_once()."""
+    groups = _at_once.get()
+    if groups is None:
+        return
+    project_id = None if context.is_admin else context.project_id
+    with database.api_reader(context) as session:
+        found = db_group.by_uuid(session, uuids, project_id)
+    groups.update({uuid: found.get(uuid) for uuid in uuids})
 
 
 class InstanceGroup(stock.InstanceGroup):
 
     @staticmethod
     def _get_from_db_by_uuid(context, uuid):
+        groups = _at_once.get() or {}
+        if uuid in groups:
+            if groups[uuid] is None:
+                raise nova_exc.InstanceGroupNotFound(group_uuid=uuid)
+            return groups[uuid]
         if not database.is_cell_level():
             return stock.InstanceGroup._get_from_db_by_uuid(context, uuid)
         return _from_cell(context, uuid)

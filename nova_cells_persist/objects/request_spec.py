@@ -16,6 +16,8 @@ Stands in for nova/objects/request_spec.py. What is overridden is where rows
 are written and read; what a RequestSpec is, stays with Nova.
 """
 
+import contextlib
+
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 from oslo_versionedobjects import exception as ovo_exc
@@ -29,10 +31,12 @@ from nova_cells_persist.db import database
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist.objects import heal
+from nova_cells_persist.objects import instance_group
 from nova_cells_persist.objects import landing
 from nova_cells_persist.objects import operation
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import record
+from nova_cells_persist.objects import remotable
 from nova_cells_persist.objects import revision
 
 LOG = logging.getLogger(__name__)
@@ -89,6 +93,21 @@ class RequestSpec(stock.RequestSpec):
             if row is None:
                 raise
             return row
+
+    if hasattr(stock.RequestSpec, 'get_by_instance_uuids'):
+        # Nova 29 and newer.
+
+        @remotable.remotable_classmethod
+        def get_by_instance_uuids(cls, context, instance_uuids):
+            with instance_group.at_once():
+                return super().get_by_instance_uuids(context, instance_uuids)
+
+        @staticmethod
+        def _get_by_instance_uuids_from_db(context, instance_uuids):
+            rows = stock.RequestSpec._get_by_instance_uuids_from_db(
+                context, instance_uuids)
+            instance_group.load(context, _group_uuids(rows))
+            return rows
 
     @staticmethod
     def _from_db_object(context, spec, row):
@@ -155,6 +174,17 @@ class RequestSpec(stock.RequestSpec):
             db_spec.delete(session, instance_uuids)
             return stock.RequestSpec._destroy_bulk_in_db(
                 context, instance_uuids)
+
+
+def _group_uuids(rows):
+    """Return the uuids of the server groups in rows of request_specs."""
+    uuids = set()
+    for row in rows:
+        with contextlib.suppress(ValueError):   # whoever hydrates it will say
+            group = primitive.data(row['spec']).get('instance_group')
+            if group and group[primitive.DATA].get('uuid'):
+                uuids.add(group[primitive.DATA]['uuid'])
+    return uuids
 
 
 def _rebuilt(context, row, reason):

@@ -1,0 +1,118 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What is asked of the API database, and what is not."""
+
+import contextlib
+
+import sqlalchemy as sa
+
+from nova import exception as nova_exc
+from nova import objects
+
+from nova_cells_persist.objects import build_request
+from tests.functional import base
+
+
+class StatementsTest(base.CloudTestCase):
+
+    microversion = 'latest'
+
+    @contextlib.contextmanager
+    def asked(self):
+        """Yield a list of the statements that the API database is asked."""
+        statements = []
+
+        def note(connection, cursor, statement, *args):
+            if statement != 'BEGIN':
+                statements.append(statement)
+
+        engine = self.engine()
+        sa.event.listen(engine, 'before_cursor_execute', note)
+        try:
+            yield statements
+        finally:
+            sa.event.remove(engine, 'before_cursor_execute', note)
+
+    def test_specs_of_many_groups(self):
+        if not hasattr(objects.RequestSpec, 'get_by_instance_uuids'):
+            self.skipTest('this Nova reads one at a time')
+        counts, uuids = set(), []
+        with self.held_builds():
+            for number in range(3):
+                group = self.api.post_server_groups(
+                    {'name': 'g', 'policy': 'anti-affinity'})
+                server = self.api.post_server({
+                    'server': self._build_server(
+                        networks='none', flavor_id=self.flavors[0]['id']),
+                    'os:scheduler_hints': {'group': group['id']}})
+                uuids.append(server['id'])
+                with self.asked() as statements:
+                    specs = objects.RequestSpec.get_by_instance_uuids(
+                        self.context, uuids)
+                self.assertEqual(number + 1, len({
+                    spec.instance_group.uuid for spec in specs}))
+                self.assertEqual(
+                    [[spec.instance_uuid] for spec in specs],
+                    [spec.instance_group.members for spec in specs])
+                counts.add(len(statements))
+        self.assertEqual({4}, counts)   # specs, groups, members, policies
+
+    def test_group_of_a_spec_is_gone(self):
+        if not hasattr(objects.RequestSpec, 'get_by_instance_uuids'):
+            self.skipTest('this Nova reads one at a time')
+        group = self.api.post_server_groups(
+            {'name': 'g', 'policy': 'anti-affinity'})
+        with self.held_builds():
+            server = self.api.post_server({
+                'server': self._build_server(
+                    networks='none', flavor_id=self.flavors[0]['id']),
+                'os:scheduler_hints': {'group': group['id']}})
+            self.api.delete_server_group(group['id'])
+            spec, = objects.RequestSpec.get_by_instance_uuids(
+                self.context, [server['id']])
+        self.assertIsNone(spec.instance_group)
+
+    def test_existence_of_a_build(self):
+        """The conductor reads no JSON of a build to see that it is there."""
+        with self.held_builds() as let_go:
+            server = self.accept(host='host1')
+            with self.asked() as statements:
+                let_go()
+                self._wait_for_assert(lambda: self.assertEqual(
+                    [], self.rows('build_request', server['id'])))
+        self._wait_for_state_change(server, 'ACTIVE')
+        asked = [each for each in statements if 'SELECT build_request.id' in
+                 each.replace('\n', ' ')]
+        self.assertNotEqual([], asked)
+        for each in asked:
+            self.assertNotIn('request_obj', each)
+
+    def test_what_else_of_a_build(self):
+        with self.held_builds():
+            server = self.accept({'name': 'a'})
+            with build_request.only_existence(self.context):
+                build = objects.BuildRequest.get_by_instance_uuid(
+                    self.context, server['id'])
+            self.assertEqual('a', build.instance.display_name)
+            self.assertEqual(1, len(build.block_device_mappings))
+            with build_request.only_existence(self.context):
+                build = objects.BuildRequest.get_by_instance_uuid(
+                    self.context, server['id'])
+            build.destroy()
+            self.assertRaises(nova_exc.BuildRequestNotFound,
+                              getattr, build, 'instance')
+            with build_request.only_existence(self.context):
+                self.assertRaises(
+                    nova_exc.BuildRequestNotFound,
+                    objects.BuildRequest.get_by_instance_uuid,
+                    self.context, server['id'])
