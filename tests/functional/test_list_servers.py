@@ -1,0 +1,197 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+"""GET /servers while servers are being built."""
+
+import contextlib
+
+import fixtures
+from oslo_utils import uuidutils
+
+from nova.conductor import manager
+from nova import exception as nova_exc
+from nova.tests.functional.api import client
+
+from tests.functional import base
+
+
+class ListTestCase(base.CloudTestCase):
+
+    microversion = 'latest'
+
+    def setUp(self):
+        super().setUp()
+        self.flags(instances=-1, cores=-1, group='quota')
+        self.api = self.admin_api
+        self.api.microversion = 'latest'
+
+    def listed(self, **query):
+        """Return the names in one page."""
+        return [server['name'] for server in self.page(**query)]
+
+    def page(self, **query):
+        return self.api.get_servers(detail=True, search_opts=query)
+
+    def pages(self, between=lambda: None, **query):
+        """Return the names in all pages; between() is called after each."""
+        names, marker = [], {}
+        while True:
+            page = self.page(**query, **marker)
+            if not page:
+                return names
+            names += [server['name'] for server in page]
+            marker = {'marker': page[-1]['id']}
+            between()
+
+    def no_host(self):
+        def refuse(*args, **kwargs):
+            raise nova_exc.NoValidHost(reason='of the test')
+
+        return fixtures.MonkeyPatch(
+            'nova.scheduler.client.query.SchedulerQueryClient.'
+            'select_destinations', refuse)
+
+    def named(self, *names):
+        """Accept servers of these names."""
+        return [self.accept({'name': name}) for name in names]
+
+
+class MergeTest(ListTestCase):
+    """Builds stand where their instances will stand."""
+
+    def test_among_instances(self):
+        for name in ('b', 'd'):
+            self.boot(host='host1', name=name)
+        with self.held_builds():
+            self.named('c', 'a', 'e')
+            for limit in (1, 2, 3, 10):
+                self.assertEqual(
+                    ['a', 'b', 'c', 'd', 'e'], self.pages(
+                        limit=limit, sort_key='display_name',
+                        sort_dir='asc'))
+                self.assertEqual(
+                    ['a', 'b', 'c', 'd', 'e'],
+                    sorted(self.pages(limit=limit)))
+
+    def test_null_among_values(self):
+        """A server in a cell has been launched, one in cell0 never was."""
+        self.boot(host='host1', name='launched')
+        with self.no_host():
+            failed = self.accept({'name': 'failed'})
+            self._wait_for_state_change(failed, 'ERROR')
+        with self.held_builds():
+            self.named('a', 'b')
+            for key in ('launched_at', 'updated_at', 'access_ip_v4'):
+                for direction in ('asc', 'desc'):
+                    for limit in (1, 2, 10):
+                        self.assertEqual(
+                            ['a', 'b', 'failed', 'launched'],
+                            sorted(self.pages(
+                                sort_key=key, sort_dir=direction,
+                                limit=limit)), (key, direction, limit))
+            names = self.listed(sort_key='launched_at', sort_dir='desc')
+            self.assertEqual('launched', names[0])
+
+    def test_lands_between_two_pages(self):
+        for key, direction in (('display_name', 'asc'), ('uuid', 'desc'),
+                               ('created_at', 'desc'),
+                               ('launched_at', 'desc')):
+            names = [key + letter for letter in 'abcde']
+            with self.held_builds() as let_go:
+                servers = self.named(*reversed(names))
+                self.assertEqual(names, sorted(self.pages(
+                    let_go, limit=2, name='^' + key, sort_key=key,
+                    sort_dir=direction)))
+            for server in servers:
+                self._wait_for_state_change(server, 'ACTIVE')
+
+    def test_lands_during_a_page(self):
+        """It is in a cell and still, or not yet, a build."""
+        self.boot(host='host1', name='old')
+        listed = []
+        steps = ('_map_instance_to_cell', '_delete_build_request')
+        with contextlib.ExitStack() as stack:
+            for step in steps:
+                stack.enter_context(self.before(
+                    step, lambda: listed.append(self.listed(limit=2))))
+            server = self.accept({'name': 'new'}, host='host1')
+            self._wait_for_state_change(server, 'ACTIVE')
+        self.assertEqual([['new', 'old']] * 2, listed)
+
+    def before(self, step, function):
+        stock = vars(manager.ComputeTaskManager)[step]
+
+        def first(*args, **kwargs):
+            function()
+            return getattr(stock, '__func__', stock)(*args, **kwargs)
+
+        if isinstance(stock, staticmethod):
+            first = staticmethod(first)
+        return fixtures.MonkeyPatch(
+            'nova.conductor.manager.ComputeTaskManager.' + step, first)
+
+    def test_filters(self):
+        self.boot(host='host1', name='landed')
+        with self.held_builds():
+            self.named('build')
+            for query, names in (
+                    ({'changes-since': '2100-01-01T00:00:00Z'}, []),
+                    ({'changes-before': '2000-01-01T00:00:00Z'}, []),
+                    ({'status': 'BUILD'}, ['build']),
+                    ({'status': 'ACTIVE'}, ['landed']),
+                    ({'launched_at': '20'}, ['landed']),
+                    ({'host': 'host1'}, ['landed']),
+                    ({'node': 'host'}, ['landed']),
+                    ({'name': '^b'}, ['build']),
+                    ({'deleted': 'true'}, []),
+                    ({'locked': 'false'}, ['build', 'landed'])):
+                self.assertEqual(names, sorted(self.listed(**query)), query)
+
+
+#: As much as there may be.
+USER_DATA = 'QUFB' * 16383
+
+
+class BadInputTest(ListTestCase):
+
+    def refused(self, **query):
+        exc = self.assertRaises(client.OpenStackApiException, self.page,
+                                **query)
+        return exc.response.status_code
+
+    def test_unknown_marker(self):
+        with self.held_builds():
+            self.accept()
+            self.assertEqual(400, self.refused(
+                marker=uuidutils.generate_uuid()))
+
+    def test_marker_is_deleted(self):
+        with self.held_builds():
+            server, _ = self.named('a', 'b')
+            self.api.delete_server(server['id'])
+            self.assertEqual(400, self.refused(marker=server['id']))
+
+    def test_invalid_regex(self):
+        with self.held_builds():
+            self.accept()
+            self.assertEqual(400, self.refused(name='['))
+
+    def test_characters(self):
+        names = ["o'x", '"', '100%', '_', 'back\\slash', '\u00e4']
+        with self.held_builds():
+            for name in names:
+                server = self.accept({'name': name,
+                                      'user_data': USER_DATA})
+                shown = self.api.get_server(server['id'])
+                self.assertEqual(name, shown['name'])
+                self.assertEqual(USER_DATA,
+                                 shown['OS-EXT-SRV-ATTR:user_data'])
+            self.assertEqual(sorted(names), sorted(self.listed()))
