@@ -48,33 +48,44 @@ def merge(context, ask_cells, filters, limit, marker, sort_keys, sort_dirs):
     """
     order = Order.of_list(context, sort_keys, sort_dirs)
     builds = _builds(context, filters, limit, marker, order)
+    servers, down = _gather(ask_cells, [server for server, _ in builds],
+                            limit, marker, order)
     rows = {server['uuid']: row for server, row in builds}
-    builds = [server for server, _ in builds]
-    instances = []
+    return objects.InstanceList(
+        objects=_hydrated(context, servers[:limit], rows)), down
+
+
+def _gather(ask_cells, builds, limit, marker, order):
+    """Return as many servers as fill a page, in order, builds as dicts."""
+    instances, down = [], set()
     # What does not fit behind the builds; and one, which tells whether they
     # stand in front of all instances.
     wanted = max(limit - len(builds), 1) if limit and builds else limit
     while True:
-        found, down = ask_cells(wanted, marker, order.keys, order.dirs)
+        found, silent = ask_cells(wanted, marker, order.keys, order.dirs)
         instances.extend(found)
+        down.update(silent)
+        # What is landing is in a cell, and still a build or not yet one.
         landed = {instance.uuid for instance in instances}
         builds = [each for each in builds if each['uuid'] not in landed]
         servers = list(heapq.merge(instances, builds, key=order.key))
         if not wanted or len(found) < wanted:
-            break
+            return servers, list(down)
         marker = found[-1].uuid
-        # What is in front of the last instance is known, and no more.
+        # Up to the last instance nothing is missing.
         wanted = limit - 1 - [server['uuid'] for server in servers
                               ].index(marker)
         if wanted <= 0:
-            break
-    page = [server['uuid'] for server in servers[:limit]]
-    by_uuid = {instance.uuid: instance for instance in instances}
-    by_uuid.update((build.instance_uuid, build.instance)
-                   for build in build_list.hydrate(context, [
-                       rows[uuid] for uuid in page if uuid not in by_uuid]))
-    return objects.InstanceList(objects=[
-        by_uuid[uuid] for uuid in page if uuid in by_uuid]), down
+            return servers, list(down)
+
+
+def _hydrated(context, page, rows):
+    builds = {build.instance_uuid: build.instance
+              for build in build_list.hydrate(context, [
+                  rows[server['uuid']] for server in page
+                  if isinstance(server, dict)])}
+    return [builds.get(server['uuid'], server) for server in page
+            if not isinstance(server, dict) or server['uuid'] in builds]
 
 
 def _builds(context, filters, limit, marker, order):

@@ -168,8 +168,8 @@ class CloudTestCase(PluggedMixin,
     def held_builds(self):
         """Hold back what nova-api casts to the super-conductor for a build.
 
-        Yields a function that lets all that was held go. What is still held
-        at the end is lost, as a cast can be.
+        Yields a function that lets what was held go: all of it, or as many as
+        it is told. What is still held at the end is lost, as a cast can be.
         """
         held = []
         cast = conductor_api.ComputeTaskAPI.schedule_and_build_instances
@@ -177,8 +177,8 @@ class CloudTestCase(PluggedMixin,
         def hold(*args, **kwargs):
             held.append((args, kwargs))
 
-        def let_go():
-            while held:
+        def let_go(count=None):
+            for _ in range(len(held) if count is None else count):
                 args, kwargs = held.pop(0)
                 cast(*args, **kwargs)
 
