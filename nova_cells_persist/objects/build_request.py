@@ -26,6 +26,7 @@ from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
 from nova import exception as nova_exc
+from nova.objects import base
 from nova.objects import build_request as stock
 
 from nova_cells_persist.db import build_request as db_build
@@ -90,26 +91,31 @@ class BuildRequest(stock.BuildRequest):
             updates['spec'] = self._request_spec.persisted
         return updates
 
+    @base.remotable
+    def create(self):
+        super().create()
+        # What is created is sent to the conductor, as a whole.
+        self.obj_load_attr('block_device_mappings')
+
     @staticmethod
     def _create_in_db(context, updates):
         updates = dict(updates)
-        values = build_row.columns(updates, updates.pop('spec', None))
+        spec = updates.pop('spec', None)
+        values = build_row.columns(updates, spec)
         values.update(instance_uuid=updates.get('instance_uuid'),
                       project_id=updates.get('project_id'),
-                      created_at=timeutils.utcnow())
+                      mirror_id=None, created_at=timeutils.utcnow())
         with database.api_writer(context) as session:
-            db_build.insert_items(session, build_row.items(
-                values['instance_uuid'], updates))
-            row = None
             if CONF.cells_persist.mirror_build_requests:
                 row = stock.BuildRequest._create_in_db(context, updates)
                 values.update(mirror_id=row['id'],
                               created_at=row['created_at'])
             # On its way into a cell it loses what is less than a second.
             values['created_at'] = values['created_at'].replace(microsecond=0)
-            db_build.insert(session, values)
-            return row or build_row.nova_row(
-                db_build.get(session, values['instance_uuid']))
+            row_id = db_build.insert(session, values)
+            db_build.insert_items(session, build_row.items(
+                values['instance_uuid'], updates))
+        return build_row.written(row_id, values, spec)
 
     @staticmethod
     def _get_by_instance_uuid_from_db(context, instance_uuid):

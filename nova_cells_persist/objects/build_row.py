@@ -17,6 +17,8 @@ that the request spec has too, word for word, and those that fill a column of
 the row are left out of it, and put back when it is read.
 """
 
+import types
+
 from oslo_serialization import jsonutils
 
 from nova_cells_persist.db import models
@@ -55,6 +57,17 @@ def columns(updates, spec):
             instance_uuid=updates.get('instance_uuid'), size=size,
             limit=models.MEDIUMTEXT_BYTES)
     return values
+
+
+def written(row_id, values, spec):
+    """Return what was inserted just now as of db.build_request.get().
+
+    :param values: as of columns()
+    :param spec: as for columns()
+    """
+    return types.SimpleNamespace(
+        id=row_id, spec=spec, updated_at=None, mirror_updated_at=None,
+        **values)
 
 
 def items(instance_uuid, updates):

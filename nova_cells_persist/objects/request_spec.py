@@ -17,6 +17,8 @@ are written and read; what a RequestSpec is, stays with Nova.
 """
 
 import contextlib
+import copy
+import functools
 
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
@@ -61,7 +63,13 @@ class RequestSpec(stock.RequestSpec):
     _read = frozenset()
 
     def _get_update_primitives(self):
-        updates = super()._get_update_primitives()
+        # Nova's makes a clone and takes out of that what is not persisted.
+        # Nothing in it is changed but what stands at its top.
+        self.obj_clone = functools.partial(_copy_of_top, self)
+        try:
+            updates = super()._get_update_primitives()
+        finally:
+            del self.obj_clone
         if updates:
             # One text for both tables, Nova's and ours.
             updates['spec'] = primitive.compact(updates['spec'])
@@ -174,6 +182,22 @@ class RequestSpec(stock.RequestSpec):
             db_spec.delete(session, instance_uuids)
             return stock.RequestSpec._destroy_bulk_in_db(
                 context, instance_uuids)
+
+
+def _copy_of_top(spec):
+    """Return a copy whose fields can be set and deleted.
+
+    In a tenth of the time that obj_clone() takes. What the fields have is
+    shared, but for the server group, of which Nova sets fields too.
+    """
+    top = copy.copy(spec)
+    del top.obj_clone
+    top._changed_fields = set(spec._changed_fields)
+    if 'instance_group' in top and top.instance_group:
+        group = copy.copy(top.instance_group)
+        group._changed_fields = set(group._changed_fields)
+        top.instance_group = group
+    return top
 
 
 def _group_uuids(rows):

@@ -39,6 +39,7 @@ from nova.tests.unit.objects import test_objects as nova_test_objects
 from nova_cells_persist.db import models
 from nova_cells_persist import exception
 from nova_cells_persist.hooks import base as hooks_base
+from nova_cells_persist.objects import primitive as json_primitive
 from nova_cells_persist import plugin
 
 #: The objects and the modules that they are defined in.
@@ -290,6 +291,30 @@ class WireTestCase(ObjectsTestCase):
         self.assertIs(samples['RequestSpec'], build.request_spec)
         self.assertEqual(self.stock['BuildRequest'].obj_to_primitive(),
                          build.obj_to_primitive())
+
+    def test_persisted_is_what_nova_persists(self):
+        """And the object stays as it is."""
+        spec = self._samples()['RequestSpec']
+        spec.instance_group.members = [uuids.member]
+        spec.instance_group.hosts = ['h']
+        spec.requested_networks = objects.NetworkRequestList(objects=[
+            objects.NetworkRequest(network_id=uuids.network)])
+        spec.network_metadata = objects.NetworkMetadata(
+            physnets={'p'}, tunneled=True)
+        spec.request_level_params = objects.RequestLevelParams(
+            root_required={'T'})
+        spec.requested_destination = objects.Destination(host='h')
+        spec.requested_resources = [objects.RequestGroup()]
+        spec.ignore_hosts = ['i']
+        before = spec.obj_to_primitive()
+        changed = spec.obj_what_changed()
+        ours = spec._get_update_primitives()['spec']
+        self.assertEqual(before, spec.obj_to_primitive())
+        self.assertEqual(changed, spec.obj_what_changed())
+        novas = self.classes['RequestSpec'][0]._get_update_primitives(spec)
+        self.assertEqual(json_primitive.compact(novas['spec']), ours)
+        self.assertNotIn(uuids.member, ours)
+        self.assertEqual(before, spec.obj_to_primitive())
 
     def test_read_what_a_stock_node_has_sent(self):
         for name, stock in self.stock.items():
