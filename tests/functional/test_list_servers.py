@@ -127,7 +127,8 @@ class MergeTest(ListTestCase):
         with contextlib.ExitStack() as stack:
             for step in steps:
                 stack.enter_context(self.before(
-                    step, lambda: listed.append(self.listed(limit=2))))
+                    step, lambda: listed.append(self.listed(
+                        limit=2, sort_key='display_name', sort_dir='asc'))))
             server = self.accept({'name': 'new'}, host='host1')
             # Without a look at the cells, which the conductor is using.
             self._wait_for_assert(
