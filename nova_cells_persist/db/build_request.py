@@ -78,6 +78,19 @@ def mark(session, instance_uuid):
         .where(_is_build())).first()
 
 
+def key_of_instance(session, uuid):
+    """Return the instance_uuid of the build whose instance has a uuid.
+
+    Its JSON is searched for it.
+
+    :returns: None if there is none
+    """
+    return session.execute(
+        sa.select(_TABLE.c.instance_uuid)
+        .where(_TABLE.c.request_obj.contains(
+            '"uuid":"%s"' % uuid, autoescape=True))).scalar()
+
+
 def get_all(session, instance_uuids):
     """Return the builds of these servers, of those that have one.
 
@@ -95,7 +108,7 @@ def nova_only(session):
 
     They were accepted by an API node without the plugin.
 
-    :returns: a list of rows of Nova's table build_requests
+    :returns: a list of rows of Nova's table build_requests, by their ids
     """
     # Asked with each list, and answered from two indexes.
     uuids = session.execute(
@@ -109,7 +122,8 @@ def nova_only(session):
         sa.select(_NOVA).where(_NOVA.c.instance_uuid.in_(uuids))
         .where(~sa.exists().where(sa.and_(
             _MAPPINGS.c.instance_uuid == _NOVA.c.instance_uuid,
-            _MAPPINGS.c.cell_id.is_not(None))))).fetchall()
+            _MAPPINGS.c.cell_id.is_not(None))))
+        .order_by(_NOVA.c.id)).fetchall()
 
 
 def delete(session, instance_uuid, unmirrored=False):

@@ -41,7 +41,8 @@ class BuildRequestList(stock.BuildRequestList):
 
     @remotable.remotable_classmethod
     def get_all(cls, context):
-        return cls.get_by_filters(context, {})
+        return cls.get_by_filters(context, {}, sort_keys=['id'],
+                                  sort_dirs=['asc'])
 
     @remotable.remotable_classmethod
     def get_by_filters(cls, context, filters, limit=None, marker=None,
@@ -58,8 +59,18 @@ class BuildRequestList(stock.BuildRequestList):
             if marker:
                 raise nova_exc.MarkerNotFound(marker=marker)
             return cls(context, objects=[])
-        found = page(context, filters, limit=limit, marker=marker,
-                     sort_keys=sort_keys, sort_dirs=sort_dirs)
+        paging = {'limit': limit, 'sort_keys': sort_keys,
+                  'sort_dirs': sort_dirs}
+        try:
+            found = page(context, filters, marker=marker, **paging)
+        except nova_exc.MarkerNotFound:
+            # Nova takes the uuid in the instance, which is that of the row
+            # but in some of its tests.
+            with database.api_reader(context) as session:
+                key = db_build.key_of_instance(session, marker)
+            if key in (None, marker):
+                raise
+            found = page(context, filters, marker=key, **paging)
         return cls(context, objects=hydrate(
             context, [row for _, row in found]))
 

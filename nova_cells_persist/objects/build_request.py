@@ -104,12 +104,14 @@ class BuildRequest(stock.BuildRequest):
         values = build_row.columns(updates, spec)
         values.update(instance_uuid=updates.get('instance_uuid'),
                       project_id=updates.get('project_id'),
-                      mirror_id=None, created_at=timeutils.utcnow())
+                      mirror_id=None, created_at=timeutils.utcnow(),
+                      updated_at=None)
         with database.api_writer(context) as session:
             if CONF.cells_persist.mirror_build_requests:
                 row = stock.BuildRequest._create_in_db(context, updates)
                 values.update(mirror_id=row['id'],
-                              created_at=row['created_at'])
+                              created_at=row['created_at'],
+                              updated_at=row['updated_at'])
             # On its way into a cell it loses what is less than a second.
             values['created_at'] = values['created_at'].replace(microsecond=0)
             row_id = db_build.insert(session, values)

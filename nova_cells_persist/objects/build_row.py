@@ -66,7 +66,7 @@ def written(row_id, values, spec):
     :param spec: as for columns()
     """
     return types.SimpleNamespace(
-        id=row_id, spec=spec, updated_at=None, mirror_updated_at=None,
+        id=row_id, spec=spec, mirror_updated_at=values['updated_at'],
         **values)
 
 
