@@ -32,11 +32,10 @@ class CellsPersistFixture(fixtures.Fixture):
             plugin.load()
             self.addCleanup(plugin.unload)
         from nova import context
-        from nova.db.api import api as api_db_api
         from nova_cells_persist.db import database
         from nova_cells_persist.db import migration
 
-        self._make(database.API, api_db_api.get_engine())
+        self._make(database.API, database.api_engine())
         admin = context.get_admin_context()
         for cell in migration.cells(admin):
             with context.target_cell(admin, cell) as cctxt:

@@ -27,18 +27,15 @@ from sqlalchemy import orm
 
 from nova import context as nova_context
 from nova.db.api import api as api_db_api
-from nova.db.api import models as api_models
 from nova.db.main import models as main_models
 from nova.db import types
 
+from nova_cells_persist.db import build_request as db_build
 from nova_cells_persist.db import database
 from nova_cells_persist.db import models
 
 _BUILDS = models.build_request
 _ITEMS = models.build_request_item
-_NOVA = api_models.BuildRequest.__table__
-_MAPPINGS = api_models.InstanceMapping.__table__
-
 _INSTANCES = main_models.Instance.__table__
 _TAGS = main_models.Tag.__table__
 _METADATA = main_models.InstanceMetadata.__table__
@@ -60,7 +57,6 @@ _NEW = {
     'disable_terminate': sa.false(),
     'shutdown_terminate': sa.false(),
 }
-
 
 #: What has the same name in both tables.
 _SAME = ('id', 'created_at', 'updated_at',
@@ -105,7 +101,9 @@ def _add_tables(connection, cursor, statement, parameters, context, many):
 def _tables(dialect):
     """Return a WITH that defines the tables of a cell, as text."""
     tables = [
-        _table(dialect, _INSTANCES, _as_instances(), dict(
+        _table(dialect, _INSTANCES, sa.and_(
+            db_build.is_build(),
+            db_build.has_no_cell(_BUILDS.c.instance_uuid)), dict(
             _NEW, uuid=_BUILDS.c.instance_uuid, **{
                 name: _BUILDS.c[name] for name in _SAME})),
         _table(dialect, _TAGS, _items('tag'), {
@@ -141,17 +139,6 @@ def _typed(dialect, column, value):
         # There an address is no string, and a NULL of no type is one.
         value = sa.cast(value, column.type)
     return value.label(column.name)
-
-
-def _as_instances():
-    # A row that had a mirror and has none any more was deleted by a node
-    # without the plugin; so it is no build.
-    return sa.and_(
-        sa.or_(_BUILDS.c.mirror_id.is_(None),
-               sa.exists().where(_NOVA.c.id == _BUILDS.c.mirror_id)),
-        ~sa.exists().where(sa.and_(
-            _MAPPINGS.c.instance_uuid == _BUILDS.c.instance_uuid,
-            _MAPPINGS.c.cell_id.is_not(None))))
 
 
 def _items(kind):

@@ -28,6 +28,26 @@ _SPECS = api_models.RequestSpec.__table__
 _MAPPINGS = api_models.InstanceMapping.__table__
 
 
+def is_build():
+    """Return the criterion of a row of the plugin's that it is a build.
+
+    One that had a mirror and has none any more was deleted by a node without
+    the plugin.
+    """
+    return sa.or_(_TABLE.c.mirror_id.is_(None),
+                  sa.exists().where(_NOVA.c.id == _TABLE.c.mirror_id))
+
+
+def has_no_cell(instance_uuid):
+    """Return the criterion that a server is not mapped to a cell.
+
+    :param instance_uuid: a column
+    """
+    return ~sa.exists().where(sa.and_(
+        _MAPPINGS.c.instance_uuid == instance_uuid,
+        _MAPPINGS.c.cell_id.is_not(None)))
+
+
 def in_flight(session, instance_uuid):
     """Whether a server has a build, in either table."""
     return (mark(session, instance_uuid) is not None or
@@ -75,7 +95,7 @@ def mark(session, instance_uuid):
                   _TABLE.c.project_id, _TABLE.c.created_at,
                   _TABLE.c.updated_at)
         .where(_TABLE.c.instance_uuid == instance_uuid)
-        .where(_is_build())).first()
+        .where(is_build())).first()
 
 
 def key_of_instance(session, uuid):
@@ -120,9 +140,7 @@ def nova_only(session):
         return []
     return session.execute(
         sa.select(_NOVA).where(_NOVA.c.instance_uuid.in_(uuids))
-        .where(~sa.exists().where(sa.and_(
-            _MAPPINGS.c.instance_uuid == _NOVA.c.instance_uuid,
-            _MAPPINGS.c.cell_id.is_not(None))))
+        .where(has_no_cell(_NOVA.c.instance_uuid))
         .order_by(_NOVA.c.id)).fetchall()
 
 
@@ -169,6 +187,7 @@ def _delete_items(session, instance_uuids):
 
 
 def _builds():
+    # As is_build() has it, with what the mirror tells.
     return sa.select(
         _TABLE, _SPECS.c.spec, _NOVA.c.updated_at.label('mirror_updated_at')
     ).select_from(
@@ -176,10 +195,3 @@ def _builds():
         .outerjoin(_SPECS, _SPECS.c.instance_uuid == _TABLE.c.instance_uuid)
         .outerjoin(_NOVA, _NOVA.c.id == _TABLE.c.mirror_id)
     ).where(sa.or_(_TABLE.c.mirror_id.is_(None), _NOVA.c.id.is_not(None)))
-
-
-def _is_build():
-    # A row that had a mirror and has none any more was deleted by a node
-    # without the plugin; so it is no build.
-    return sa.or_(_TABLE.c.mirror_id.is_(None),
-                  sa.exists().where(_NOVA.c.id == _TABLE.c.mirror_id))

@@ -95,8 +95,13 @@ def api_writer(context):
 def engine(context):
     """Return the engine of the database that the context names."""
     if is_api(context):
-        return api_db_api.get_engine()
+        return api_engine()
     return main_db_api.get_engine(context=context)
+
+
+def api_engine():
+    """Return the engine of the API database."""
+    return api_db_api.get_engine()
 
 
 def _facade(context):

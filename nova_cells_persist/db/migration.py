@@ -25,7 +25,6 @@ import sqlalchemy as sa
 import stevedore
 
 from nova import context as nova_context
-from nova.db.api import api as api_db_api
 from nova.db.main import api as main_db_api
 from nova.objects import cell_mapping
 
@@ -188,7 +187,7 @@ def _in_words(difference):
 
 def api_schema():
     """Return the Schema of the API database."""
-    return Schema(database.API, 'API database', api_db_api.get_engine())
+    return Schema(database.API, 'API database', database.api_engine())
 
 
 def cell_schema(context, name='database of this cell'):

@@ -9,9 +9,8 @@
 #    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 #    License for the specific language governing permissions and limitations
 #    under the License.
-"""Lists of servers: builds among instances, and NULL among values."""
 
-from nova import context as nova_context
+"""Lists of servers: builds among instances, and NULL among values."""
 
 from nova_cells_persist.db import database
 from nova_cells_persist.db import order as db_order
@@ -71,9 +70,14 @@ class BuildAsMarker(base.Hook):
 
 
 def _get_marker_record(wrapped, context, marker):
-    build = (build_list.find(context, marker)
-             if build_list.is_merging(context) else None)
-    return (None, build) if build else wrapped(context, marker)
+    if not build_list.is_merging(context):
+        return wrapped(context, marker)
+    # The builds are asked with it, and then the cells.
+    found = context.merges_builds
+    if marker not in found:
+        build = build_list.find(context, marker)
+        found[marker] = (None, build) if build else wrapped(context, marker)
+    return found[marker]
 
 
 class PlaceInCell(base.Hook):
@@ -108,6 +112,6 @@ class CompareRecords(base.Hook):
 
     def call(self, wrapped, instance, args, kwargs):
         if not hasattr(instance, 'order'):
-            instance.order = listing.order_of(
-                nova_context.get_admin_context(), instance)
+            instance.order = listing.Order(
+                instance.sort_keys, instance.sort_dirs)
         return instance.order.compare(*args, **kwargs)

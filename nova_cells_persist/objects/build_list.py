@@ -77,16 +77,19 @@ class BuildRequestList(stock.BuildRequestList):
 
 @contextlib.contextmanager
 def merging(context):
-    """Find no build in it for this context; who lists merges them in."""
-    context.merges_builds = True
+    """Find no build in it for this context; who lists merges them in.
+
+    ``context.merges_builds`` notes the records of markers in it.
+    """
+    context.merges_builds = {}
     try:
         yield
     finally:
-        context.merges_builds = False
+        context.merges_builds = None
 
 
 def is_merging(context):
-    return getattr(context, 'merges_builds', False)
+    return getattr(context, 'merges_builds', None) is not None
 
 
 def page(context, filters, criterion=None, **paging):

@@ -141,7 +141,7 @@ class BuildRequest(stock.BuildRequest):
         if not hasattr(db_req, 'mirror_id'):
             return stock.BuildRequest._from_db_object(context, req, db_req)
         if not hasattr(db_req, 'request_obj'):
-            return req._set(context, db_req)
+            return req._set(context, build_row.plain(db_req))
         try:
             if not build_row.is_stale(db_req):
                 return req._load(context, db_req)
@@ -161,7 +161,7 @@ class BuildRequest(stock.BuildRequest):
         time. In this row no object has any.
         """
         nova_row = build_row.nova_row(row)
-        self._set(context, row)
+        self._set(context, nova_row)
         self._block_device_mappings = nova_row['block_device_mappings']
         self._load_tags(nova_row['tags'])
         self._load_instance(nova_row['instance'])
@@ -169,13 +169,15 @@ class BuildRequest(stock.BuildRequest):
             loaded.obj_reset_changes()
         return self
 
-    def _set(self, context, row):
-        """Set what is no JSON."""
+    def _set(self, context, values):
+        """Set what is no JSON.
+
+        :param values: as of build_row.plain(), and maybe more
+        """
         self._context = context
-        self.id = row.mirror_id or row.id
-        for name in ('instance_uuid', 'project_id', 'created_at',
+        for name in ('id', 'instance_uuid', 'project_id', 'created_at',
                      'updated_at'):
-            setattr(self, name, getattr(row, name))
+            setattr(self, name, values[name])
         self.obj_reset_changes()
         return self
 

@@ -93,6 +93,20 @@ def is_stale(row):
     return theirs is not None and (ours is None or theirs > ours)
 
 
+def plain(row):
+    """Return what is no JSON of a row of build_request, as Nova's has it.
+
+    :param row: as of db.build_request.get() or mark()
+    """
+    return {
+        'id': row.mirror_id or row.id,
+        'instance_uuid': row.instance_uuid,
+        'project_id': row.project_id,
+        'created_at': row.created_at,
+        'updated_at': row.updated_at,
+    }
+
+
 def nova_row(row):
     """Return a row of build_request as the row Nova would have read.
 
@@ -110,13 +124,7 @@ def nova_row(row):
                 instance[primitive.DATA][name] = value
     except (TypeError, KeyError, AttributeError) as exc:
         raise ValueError('request_obj is not what it should be: %r' % exc)
-    result = {
-        'id': row.mirror_id or row.id,
-        'instance_uuid': row.instance_uuid,
-        'project_id': row.project_id,
-        'created_at': row.created_at,
-        'updated_at': row.updated_at,
-    }
+    result = plain(row)
     result.update((part, jsonutils.dumps(parts[part])
                    if part in parts else None) for part in PARTS)
     return result

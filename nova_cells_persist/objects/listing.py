@@ -9,6 +9,7 @@
 #    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 #    License for the specific language governing permissions and limitations
 #    under the License.
+
 """One list of servers: those that are being built among those in cells.
 
 Nova puts all builds in front of all instances. A server that lands between
@@ -31,7 +32,6 @@ from nova import objects
 from nova_cells_persist.db import database
 from nova_cells_persist.db import order as db_order
 from nova_cells_persist.objects import build_list
-from nova_cells_persist.objects import cells
 
 
 def merge(context, ask_cells, filters, limit, marker, sort_keys, sort_dirs):
@@ -46,7 +46,7 @@ def merge(context, ask_cells, filters, limit, marker, sort_keys, sort_dirs):
     :returns: (an InstanceList, the uuids of the cells that did not answer)
     :raises: MarkerNotFound
     """
-    order = Order.of_list(context, sort_keys, sort_dirs)
+    order = Order.of_list(sort_keys, sort_dirs)
     builds = _builds(context, filters, limit, marker, order)
     servers, down = _gather(ask_cells, [server for server, _ in builds],
                             limit, marker, order)
@@ -96,7 +96,7 @@ def _builds(context, filters, limit, marker, order):
         _, place = instance_list.InstanceLister(
             order.keys, order.dirs).get_marker_record(context, marker)
         criterion = db_order.beyond(
-            order.dialect, list(zip(order.keys, order.dirs)), place)
+            order.dialect, order.pairs, place)
     return build_list.page(context, filters, criterion, limit=limit,
                            sort_keys=order.keys, sort_dirs=order.dirs)
 
@@ -109,18 +109,21 @@ _ADDRESSES = ('access_ip_v4', 'access_ip_v6')
 class Order:
     """How servers are sorted, as their databases do it.
 
+    :ivar dialect: of those databases
     :ivar keys: the sort keys; the last is a server's own
     :ivar dirs: 'asc' or 'desc' for each
+    :ivar pairs: a list of each key with its direction
     """
 
-    def __init__(self, dialect, keys, dirs):
-        self.dialect = dialect
+    def __init__(self, keys, dirs):
+        self.dialect = database.api_engine().dialect
         self.keys = keys
         self.dirs = dirs
+        self.pairs = list(zip(keys, dirs))
         self.key = functools.cmp_to_key(self.compare)
 
     @classmethod
-    def of_list(cls, context, sort_keys, sort_dirs):
+    def of_list(cls, sort_keys, sort_dirs):
         """Return the order of a list that a user asks for.
 
         :raises: InvalidInput if the directions make no sense
@@ -131,7 +134,7 @@ class Order:
             keys, dirs = ['created_at'], ['desc']
         if 'uuid' not in keys:
             keys, dirs = keys + ['uuid'], dirs + ['asc']
-        return cls(_dialect(context), keys, dirs)
+        return cls(keys, dirs)
 
     def compare(self, one, other):
         """Return -1, 0 or 1: which of two servers is listed first.
@@ -139,7 +142,7 @@ class Order:
         As compare_records() of nova/compute/multi_cell_list.py, which fails
         on NULL.
         """
-        for key, direction in zip(self.keys, self.dirs):
+        for key, direction in self.pairs:
             ranks = [self._rank(key, server[key]) for server in (one, other)]
             if ranks[0] != ranks[1]:
                 first = (ranks[0] < ranks[1]) == (direction == 'asc')
@@ -172,13 +175,3 @@ def _folded(text):
     letters = unicodedata.normalize('NFD', text.rstrip(' '))
     return ''.join(letter for letter in letters
                    if not unicodedata.combining(letter)).upper()
-
-
-def _dialect(context):
-    return database.engine(cells.targeted(context, None)).dialect
-
-
-def order_of(context, sort_context):
-    """Return the Order of a RecordSortContext of Nova's."""
-    return Order(_dialect(context), sort_context.sort_keys,
-                 sort_context.sort_dirs)

@@ -187,8 +187,8 @@ class RequestSpec(stock.RequestSpec):
 def _copy_of_top(spec):
     """Return a copy whose fields can be set and deleted.
 
-    In a tenth of the time that obj_clone() takes. What the fields have is
-    shared, but for the server group, of which Nova sets fields too.
+    What the fields have is shared, where obj_clone() copies all of it; but
+    not the server group, of which Nova sets fields too.
     """
     top = copy.copy(spec)
     del top.obj_clone

@@ -158,11 +158,18 @@ class CloudTestCase(PluggedMixin,
             host=host, networks='none', flavor_id=self.flavors[flavor]['id'],
             **kwargs)
 
-    def accept(self, body=None, **kwargs):
+    def accept(self, body=None, hints=None, **kwargs):
         """Post a server and do not wait; use inside held_builds()."""
         server = self._build_server(
             networks='none', flavor_id=self.flavors[0]['id'], **kwargs)
-        return self.api.post_server({'server': dict(server, **body or {})})
+        return self.api.post_server({
+            'server': dict(server, **body or {}),
+            'os:scheduler_hints': hints or {}})
+
+    def create_group(self):
+        """Return the uuid of a new server group."""
+        return self.api.post_server_groups(
+            {'name': 'g', 'policy': 'anti-affinity'})['id']
 
     @contextlib.contextmanager
     def held_builds(self):

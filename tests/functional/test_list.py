@@ -236,7 +236,7 @@ class SQLiteTest(test.TestCase):
         for fields in drawn:
             self.put(fields)
         order = listing.Order.of_list(
-            self.context, *(list(each) for each in zip(*order)))
+            *(list(each) for each in zip(*order)))
         paging = {'sort_keys': order.keys, 'sort_dirs': order.dirs}
         expected = self.instances(self.cell, {}, **paging)
         with as_instances.query(self.context) as context:
@@ -246,7 +246,7 @@ class SQLiteTest(test.TestCase):
             build['uuid'] for build in sorted(builds, key=order.key)])
         for number, uuid in enumerate(expected):
             behind = db_order.beyond(
-                order.dialect, list(zip(order.keys, order.dirs)),
+                order.dialect, order.pairs,
                 build_list.find(self.context, uuid))
             self.assertEqual(expected[number + 1:], [
                 build['uuid'] for build, _ in build_list.page(

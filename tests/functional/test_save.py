@@ -211,19 +211,15 @@ class CellLevelSaveTest(SpecTestCase):
         self.assertEqual({'colour': ['blue']}, spec.scheduler_hints)
 
     def test_keeps_the_group(self):
-        group = self.api.post_server_groups(
-            {'name': 'g', 'policy': 'anti-affinity'})
-        server = self.api.post_server({
-            'server': self._build_server(
-                networks='none', flavor_id=self.flavors[0]['id']),
-            'os:scheduler_hints': {'group': group['id']}})
-        server = self._wait_for_state_change(server, 'ACTIVE')
+        group = self.create_group()
+        server = self._wait_for_state_change(
+            self.accept(hints={'group': group}), 'ACTIVE')
         cell = self.HOSTS[server['OS-EXT-SRV-ATTR:host']]
         with self.cell_level(cell) as context:
             spec = self.save_az(server, 'one', context)
-            self.assertEqual(group['id'], spec.instance_group.uuid)
+            self.assertEqual(group, spec.instance_group.uuid)
             spec = self.spec(server['id'], context)
-            self.assertEqual(group['id'], spec.instance_group.uuid)
+            self.assertEqual(group, spec.instance_group.uuid)
             self.assertEqual('anti-affinity', spec.instance_group.policy)
             self.assertEqual(set(), spec.obj_what_changed())
 
@@ -252,24 +248,20 @@ class CellLevelSaveTest(SpecTestCase):
 
     def test_group_is_known_by_its_first_revision(self):
         """Of servers of this cell that are there, whoever asks."""
-        group = self.api.post_server_groups(
-            {'name': 'g', 'policy': 'anti-affinity'})
+        group = self.create_group()
         servers = [self.boot_in_group(group, host)
                    for host in ('host1', 'host2', 'host3')]
         gone = self.boot_in_group(group, None)
         self._delete_server(gone)
-        no_member = self._build_server(
-            networks='none', flavor_id=self.flavors[0]['id'], host='host1')
-        no_member = self.api.post_server({
-            'server': no_member, 'os:scheduler_hints': {'of': group['id']}})
+        no_member = self.accept(hints={'of': group}, host='host1')
         self._wait_for_state_change(no_member, 'ACTIVE')
         with self.cell_level('cell1') as context:
-            found = [objects.InstanceGroup.get_by_uuid(context, group['id'])]
+            found = [objects.InstanceGroup.get_by_uuid(context, group)]
             found.append(objects.InstanceGroup.get_by_instance_uuid(
                 context, servers[0]['id']))
             context.project_id = servers[0]['tenant_id']
             found.append(objects.InstanceGroup.get_by_hint(
-                context, group['id']))
+                context, group))
             for each in found:
                 self.assertEqual('anti-affinity', each.policy)
                 self.assertEqual({servers[0]['id'], servers[1]['id']},
@@ -284,11 +276,8 @@ class CellLevelSaveTest(SpecTestCase):
                 '11111111-1111-1111-1111-111111111111')
 
     def boot_in_group(self, group, host):
-        server = self._build_server(
-            networks='none', flavor_id=self.flavors[0]['id'], host=host)
-        server = self.api.post_server({
-            'server': server, 'os:scheduler_hints': {'group': group['id']}})
-        return self._wait_for_state_change(server, 'ACTIVE')
+        return self._wait_for_state_change(
+            self.accept(hints={'group': group}, host=host), 'ACTIVE')
 
     def test_knows_no_such_server(self):
         with self.cell_level('cell1') as context:
@@ -537,19 +526,14 @@ class OtherCopyTest(SpecTestCase):
                          self.revisions(server['id'], 'cell1'))
 
     def test_both_copies_gone(self):
-        group = self.api.post_server_groups(
-            {'name': 'g', 'policy': 'anti-affinity'})
-        server = self.api.post_server({
-            'server': self._build_server(
-                networks='none', flavor_id=self.flavors[0]['id'],
-                host='host1'),
-            'os:scheduler_hints': {'group': group['id']}})
-        server = self._wait_for_state_change(server, 'ACTIVE')
+        group = self.create_group()
+        server = self._wait_for_state_change(
+            self.accept(hints={'group': group}, host='host1'), 'ACTIVE')
         before, = self.rows('request_specs', server['id'])
         self.execute('DELETE FROM request_specs')
         self.execute('DELETE FROM request_spec', cell='cell1')
         spec = self.spec(server['id'])
-        self.assertEqual(group['id'], spec.instance_group.uuid)
+        self.assertEqual(group, spec.instance_group.uuid)
         self.assertEqual([(1, 'reconstructed')],
                          self.revisions(server['id'], 'cell1'))
         self.assertIn('rebuilt from the server itself',

@@ -12,14 +12,11 @@
 
 """What is asked of the API database, and what is not."""
 
-import contextlib
-
-import sqlalchemy as sa
-
 from nova import exception as nova_exc
 from nova import objects
 
 from nova_cells_persist.objects import build_request
+from tests import counting
 from tests.functional import base
 
 
@@ -27,21 +24,9 @@ class StatementsTest(base.CloudTestCase):
 
     microversion = 'latest'
 
-    @contextlib.contextmanager
     def asked(self):
-        """Yield a list of the statements that the API database is asked."""
-        statements = []
-
-        def note(connection, cursor, statement, *args):
-            if statement != 'BEGIN':
-                statements.append(statement)
-
-        engine = self.engine()
-        sa.event.listen(engine, 'before_cursor_execute', note)
-        try:
-            yield statements
-        finally:
-            sa.event.remove(engine, 'before_cursor_execute', note)
+        """Return a Count of what the API database is asked."""
+        return counting.Count([self.engine()])
 
     def test_specs_of_many_groups(self):
         if not hasattr(objects.RequestSpec, 'get_by_instance_uuids'):
@@ -49,14 +34,9 @@ class StatementsTest(base.CloudTestCase):
         counts, uuids = set(), []
         with self.held_builds():
             for number in range(3):
-                group = self.api.post_server_groups(
-                    {'name': 'g', 'policy': 'anti-affinity'})
-                server = self.api.post_server({
-                    'server': self._build_server(
-                        networks='none', flavor_id=self.flavors[0]['id']),
-                    'os:scheduler_hints': {'group': group['id']}})
-                uuids.append(server['id'])
-                with self.asked() as statements:
+                uuids.append(self.accept(
+                    hints={'group': self.create_group()})['id'])
+                with self.asked() as asked:
                     specs = objects.RequestSpec.get_by_instance_uuids(
                         self.context, uuids)
                 self.assertEqual(number + 1, len({
@@ -64,20 +44,16 @@ class StatementsTest(base.CloudTestCase):
                 self.assertEqual(
                     [[spec.instance_uuid] for spec in specs],
                     [spec.instance_group.members for spec in specs])
-                counts.add(len(statements))
+                counts.add(len(asked.statements))
         self.assertEqual({4}, counts)   # specs, groups, members, policies
 
     def test_group_of_a_spec_is_gone(self):
         if not hasattr(objects.RequestSpec, 'get_by_instance_uuids'):
             self.skipTest('this Nova reads one at a time')
-        group = self.api.post_server_groups(
-            {'name': 'g', 'policy': 'anti-affinity'})
+        group = self.create_group()
         with self.held_builds():
-            server = self.api.post_server({
-                'server': self._build_server(
-                    networks='none', flavor_id=self.flavors[0]['id']),
-                'os:scheduler_hints': {'group': group['id']}})
-            self.api.delete_server_group(group['id'])
+            server = self.accept(hints={'group': group})
+            self.api.delete_server_group(group)
             spec, = objects.RequestSpec.get_by_instance_uuids(
                 self.context, [server['id']])
         self.assertIsNone(spec.instance_group)
@@ -86,13 +62,13 @@ class StatementsTest(base.CloudTestCase):
         """The conductor reads no JSON of a build to see that it is there."""
         with self.held_builds() as let_go:
             server = self.accept(host='host1')
-            with self.asked() as statements:
+            with self.asked() as asked:
                 let_go()
                 self._wait_for_assert(lambda: self.assertEqual(
                     [], self.rows('build_request', server['id'])))
         self._wait_for_state_change(server, 'ACTIVE')
-        asked = [each for each in statements if 'SELECT build_request.id' in
-                 each.replace('\n', ' ')]
+        asked = [each for each in asked.statements
+                 if 'SELECT build_request.id' in each.replace('\n', ' ')]
         self.assertNotEqual([], asked)
         for each in asked:
             self.assertNotIn('request_obj', each)

@@ -24,6 +24,7 @@ from nova import context
 from nova import objects
 from nova.tests.functional.api import client
 
+from tests import counting
 from tests.perf import equipment
 from tests.perf import scenarios
 from tools.demo import cloud as demo_cloud
@@ -97,7 +98,7 @@ class Cloud(demo_cloud.Cloud):
 
     def count(self):
         """Return a Count of what all databases are sent."""
-        return equipment.Count(self.databases.values())
+        return counting.Count(self.databases.values())
 
     # What a user does
 

@@ -24,7 +24,6 @@ from nova.compute import manager as compute_manager
 from nova.conductor import manager as conductor_manager
 from nova.db import migration
 from oslo_messaging._drivers import impl_fake
-import sqlalchemy as sa
 
 #: For what takes a second, on a machine that has much else to do.
 TIMEOUT = 100
@@ -145,35 +144,3 @@ class Managers(fixtures.Fixture):
                 raise RuntimeError(
                     'After %d seconds there is still something in hand; all '
                     'that was done is %s.' % (TIMEOUT, sorted(self._done)))
-
-
-class Count:
-    """What a few databases are sent in a ``with`` statement.
-
-    :param engines: theirs
-    :ivar statements: a list, as SQL
-    :ivar transactions: a list, of the connections that committed one
-    """
-
-    def __init__(self, engines):
-        self.statements = []
-        self.transactions = []
-        self._listeners = [
-            (engine, event, listener) for engine in engines
-            for event, listener in (
-                ('before_cursor_execute', self._statement),
-                ('commit', self.transactions.append))]
-
-    def __enter__(self):
-        for listener in self._listeners:
-            sa.event.listen(*listener)
-        return self
-
-    def __exit__(self, *exc_info):
-        for listener in self._listeners:
-            sa.event.remove(*listener)
-
-    def _statement(self, connection, cursor, statement, *args):
-        # oslo.db says that to SQLite. Other databases begin by themselves.
-        if statement != 'BEGIN':
-            self.statements.append(statement)
