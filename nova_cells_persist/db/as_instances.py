@@ -62,15 +62,19 @@ _NEW = {
 _SAME = ('id', 'created_at', 'updated_at',
          'project_id') + models.INSTANCE_COLUMNS
 
+_IS_NARROW = 'nova_cells_persist_is_narrow'
+
 
 @contextlib.contextmanager
-def query(context, criterion=None):
+def query(context, criterion=None, columns=None):
     """Yield a context on which Nova's queries of instances find builds.
 
     As nova.db.main.api has them: those of builds whose servers have no cell.
 
     :param context: who asks; his own is left as it is
     :param criterion: what these instances have to meet, as of db.order
+    :param columns: the names of those that are read, None for all. Instances
+        are mappings of these alone then
     """
     own = nova_context.RequestContext.from_dict(context.to_dict())
     # Nova runs there what it would run in the cell that is targeted.
@@ -79,6 +83,9 @@ def query(context, criterion=None):
         if criterion is not None:
             sa.event.listen(session, 'do_orm_execute', functools.partial(
                 _add_criterion, criterion))
+        if columns is not None:
+            sa.event.listen(session, 'do_orm_execute', functools.partial(
+                _read_only, columns))
         connection = session.connection()
         sa.event.listen(connection, 'before_cursor_execute', _add_tables,
                         retval=True)
@@ -91,6 +98,17 @@ def query(context, criterion=None):
 def _add_criterion(criterion, state):
     state.statement = state.statement.options(
         orm.with_loader_criteria(main_models.Instance, criterion))
+
+
+def _read_only(columns, state):
+    # What Nova asks for here are instances, and it reads them as mappings.
+    # Of a page of a thousand most of the time would go into the making.
+    if not state.is_orm_statement or state.execution_options.get(_IS_NARROW):
+        return None
+    statement = state.statement.with_only_columns(
+        *[getattr(main_models.Instance, name) for name in columns])
+    return state.session.execute(
+        statement, execution_options={_IS_NARROW: True}).mappings()
 
 
 def _add_tables(connection, cursor, statement, parameters, context, many):

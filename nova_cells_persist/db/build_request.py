@@ -27,6 +27,10 @@ _NOVA = api_models.BuildRequest.__table__
 _SPECS = api_models.RequestSpec.__table__
 _MAPPINGS = api_models.InstanceMapping.__table__
 
+#: What there is to know of a build without its JSON.
+_MARK = (_TABLE.c.id, _TABLE.c.mirror_id, _TABLE.c.instance_uuid,
+         _TABLE.c.project_id, _TABLE.c.created_at, _TABLE.c.updated_at)
+
 
 def is_build():
     """Return the criterion of a row of the plugin's that it is a build.
@@ -80,9 +84,10 @@ def update(session, instance_uuid, values):
 def get(session, instance_uuid):
     """Return one build with its request spec, or None.
 
-    :returns: a row of the table build_request, and in it ``spec``, the JSON
-        of Nova's own row in request_specs or None, and
-        ``mirror_updated_at``, of its row in build_requests
+    :returns: a row of the table build_request without its columns for
+        filters, and in it ``spec``, the JSON of Nova's own row in
+        request_specs or None, and ``mirror_updated_at``, of its row in
+        build_requests
     """
     return session.execute(
         _builds().where(_TABLE.c.instance_uuid == instance_uuid)).first()
@@ -91,9 +96,7 @@ def get(session, instance_uuid):
 def mark(session, instance_uuid):
     """As get(), of a build without its JSON."""
     return session.execute(
-        sa.select(_TABLE.c.id, _TABLE.c.mirror_id, _TABLE.c.instance_uuid,
-                  _TABLE.c.project_id, _TABLE.c.created_at,
-                  _TABLE.c.updated_at)
+        sa.select(*_MARK)
         .where(_TABLE.c.instance_uuid == instance_uuid)
         .where(is_build())).first()
 
@@ -123,19 +126,26 @@ def get_all(session, instance_uuids):
     return {row.instance_uuid: row for row in rows}
 
 
-def nova_only(session):
+def last_id_of_nova(session):
+    """Return the highest id in Nova's own table, 0 if that is empty."""
+    return session.execute(sa.select(sa.func.max(_NOVA.c.id))).scalar() or 0
+
+
+def nova_only(session, beyond):
     """Return the rows that only Nova's table has, of servers without a cell.
 
     They were accepted by an API node without the plugin.
 
+    :param beyond: of those with a higher id than that
     :returns: a list of rows of Nova's table build_requests, by their ids
     """
-    # Asked with each list, and answered from two indexes.
+    # Mostly there is none, and that is answered from two indexes.
     uuids = session.execute(
         sa.select(_NOVA.c.instance_uuid)
         .select_from(_NOVA.outerjoin(
             _TABLE, _TABLE.c.instance_uuid == _NOVA.c.instance_uuid))
-        .where(_TABLE.c.id.is_(None))).scalars().all()
+        .where(_TABLE.c.id.is_(None))
+        .where(_NOVA.c.id > beyond)).scalars().all()
     if not uuids:
         return []
     return session.execute(
@@ -189,7 +199,8 @@ def _delete_items(session, instance_uuids):
 def _builds():
     # As is_build() has it, with what the mirror tells.
     return sa.select(
-        _TABLE, _SPECS.c.spec, _NOVA.c.updated_at.label('mirror_updated_at')
+        *_MARK, _TABLE.c.request_obj, _TABLE.c.key_data, _TABLE.c.user_data,
+        _SPECS.c.spec, _NOVA.c.updated_at.label('mirror_updated_at')
     ).select_from(
         _TABLE
         .outerjoin(_SPECS, _SPECS.c.instance_uuid == _TABLE.c.instance_uuid)

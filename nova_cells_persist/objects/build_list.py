@@ -17,6 +17,8 @@ query of instances says; only what it returns is read and hydrated.
 """
 
 import contextlib
+import time
+import weakref
 
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
@@ -32,6 +34,7 @@ from nova_cells_persist.db import database
 from nova_cells_persist.objects import build_request
 from nova_cells_persist.objects import build_row
 from nova_cells_persist.objects import cells
+from nova_cells_persist.objects import copies
 from nova_cells_persist.objects import remotable
 
 LOG = logging.getLogger(__name__)
@@ -105,11 +108,14 @@ def page(context, filters, criterion=None, **paging):
     return _page(context, filters, criterion, **paging)
 
 
-def _page(context, filters, criterion=None, **paging):
-    with as_instances.query(context, criterion) as own:
+def _page(context, filters, criterion=None, marker=None, **paging):
+    # Nova takes the values of a marker off the instance.
+    columns = None if marker else list(dict.fromkeys(
+        ['uuid', *(paging.get('sort_keys') or ())]))
+    with as_instances.query(context, criterion, columns) as own:
         try:
             servers = main_db_api.instance_get_all_by_filters_sort(
-                own, filters, columns_to_join=[], **paging)
+                own, filters, columns_to_join=[], marker=marker, **paging)
         except db_exc.DBConnectionError:
             raise
         except (db_exc.DBError, sa_exc.OperationalError) as exc:
@@ -162,15 +168,27 @@ def _has(metadata, wanted):
 
 def hydrate(context, rows):
     """Return BuildRequests of rows, of those that can be read."""
-    builds = []
+    builds, alike = [], copies.Copies()
     for row in rows:
         try:
             builds.append(build_request.BuildRequest._from_db_object(
-                context, build_request.BuildRequest(), row))
+                context, build_request.BuildRequest(), row, alike))
         except build_request.UNREADABLE as exc:
             # One bad row must not hide the others.
             LOG.error('A build is left out of the list: %s', exc)
     return builds
+
+
+#: With each list those rows of Nova's table are looked at whose ids are new,
+#: or are so little lower. An id is given when a row is inserted, and shows
+#: when that is committed: hardly after the cloud has accepted as many servers.
+RECENT = 500
+
+#: After so many seconds a list looks at all of them.
+PERIOD = 60
+
+#: {engine: (when all were looked at, the highest id that there was)}
+_looked = weakref.WeakKeyDictionary()
 
 
 def _adopt(context):
@@ -180,8 +198,13 @@ def _adopt(context):
     what it accepts can be asked no other way.
     """
     own = cells.targeted(context, None)
+    engine, now = database.api_engine(), time.monotonic()
+    when, last_id = _looked.get(engine, (0, 0))
+    if now - when > PERIOD:
+        when, last_id = now, 0
     with database.api_reader(own) as session:
-        rows = db_build.nova_only(session)
+        newest_id = db_build.last_id_of_nova(session)
+        rows = db_build.nova_only(session, last_id - RECENT)
     for row in rows:
         try:
             _adopt_one(own, row)
@@ -189,6 +212,7 @@ def _adopt(context):
             pass   # another list has been faster
         except build_request.UNREADABLE as exc:
             LOG.error('A build is left out of the list: %s', exc)
+    _looked[engine] = when, newest_id
 
 
 def _adopt_one(context, row):

@@ -33,6 +33,7 @@ from nova_cells_persist.db import build_request as db_build
 from nova_cells_persist.db import database
 from nova_cells_persist import exception
 from nova_cells_persist.objects import build_row
+from nova_cells_persist.objects import copies
 from nova_cells_persist.objects import heal
 from nova_cells_persist.objects import request_spec
 
@@ -132,9 +133,10 @@ class BuildRequest(stock.BuildRequest):
         return row
 
     @staticmethod
-    def _from_db_object(context, req, db_req):
+    def _from_db_object(context, req, db_req, alike=None):
         """As Nova's, of a row of either table.
 
+        :param alike: the Copies of the page that it is on
         :raises: BuildRequestNotFound if neither the row nor its mirror can
             be read
         """
@@ -144,7 +146,7 @@ class BuildRequest(stock.BuildRequest):
             return req._set(context, build_row.plain(db_req))
         try:
             if not build_row.is_stale(db_req):
-                return req._load(context, db_req)
+                return req._load(context, db_req, alike or copies.Copies())
         except UNREADABLE as exc:
             LOG.error('%s. Nova\'s row in build_requests is read instead.',
                       exception.UnreadableRow(
@@ -154,17 +156,22 @@ class BuildRequest(stock.BuildRequest):
             context, req, stock.BuildRequest._get_by_instance_uuid_from_db(
                 context, db_req.instance_uuid))
 
-    def _load(self, context, row):
+    def _load(self, context, row, alike):
         """As _from_db_object(), of a row of the plugin's.
 
         Nova's resets the changes of every object in it, which is most of its
         time. In this row no object has any.
         """
-        nova_row = build_row.nova_row(row)
-        self._set(context, nova_row)
-        self._block_device_mappings = nova_row['block_device_mappings']
-        self._load_tags(nova_row['tags'])
-        self._load_instance(nova_row['instance'])
+        content = build_row.content(row)
+        self._set(context, build_row.plain(row))
+        self._block_device_mappings = content.block_device_mappings
+        self._load_tags(content.tags)
+        self._load_instance(content.instance)
+        for name, value in content.objects.items():
+            setattr(self.instance, name,
+                    alike.hydrate(self.instance, name, value))
+        for name, value in content.long.items():
+            setattr(self.instance, name, value)
         for loaded in (self.tags, self.instance, self):
             loaded.obj_reset_changes()
         return self

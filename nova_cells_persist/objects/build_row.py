@@ -15,8 +15,18 @@
 The JSON in the row has what stands nowhere else: the parts of the instance
 that the request spec has too, word for word, and those that fill a column of
 the row are left out of it, and put back when it is read.
+
+It is a text of four lines, each a JSON or empty, so that none has to be read
+for another:
+
+1. the instance without the objects in it;
+2. those objects by the names of their fields; null stands for one that the
+   request spec has;
+3. the block device mappings;
+4. the tags.
 """
 
+import collections
 import types
 
 from oslo_serialization import jsonutils
@@ -34,6 +44,11 @@ LONG = ('key_data', 'user_data')
 #: Fields of a BuildRequest that Nova keeps as JSON.
 PARTS = ('instance', 'block_device_mappings', 'tags')
 
+#: What a row says, of its PARTS: their JSON, None where there is none. What is
+#: in the instance and not in its JSON: ``objects``, field to primitive, and
+#: ``long``, field to text.
+Content = collections.namedtuple('Content', PARTS + ('objects', 'long'))
+
 
 def columns(updates, spec):
     """Return what the row of a build says, column to value.
@@ -45,12 +60,15 @@ def columns(updates, spec):
     """
     parts = {part: primitive.without_changes(jsonutils.loads(updates[part]))
              for part in PARTS if updates.get(part) is not None}
-    values = _typed(parts.get('instance'))
+    instance = parts.get('instance')
+    values = _typed(instance)
     for name in LONG:
         if values[name] is not None:
-            del parts['instance'][primitive.DATA][name]
-    parts['shared'] = _take_out(parts.get('instance'), spec)
-    values['request_obj'] = primitive.dumps(parts)
+            del instance[primitive.DATA][name]
+    lines = (instance, _take_out(instance, spec),
+             *(parts.get(part) for part in PARTS[1:]))
+    values['request_obj'] = '\n'.join(
+        primitive.dumps(line) if line else '' for line in lines)
     size = max(len(values[name] or '') for name in LONG + ('request_obj',))
     if size > models.MEDIUMTEXT_BYTES:
         raise exception.BuildTooLarge(
@@ -107,27 +125,24 @@ def plain(row):
     }
 
 
-def nova_row(row):
-    """Return a row of build_request as the row Nova would have read.
+def content(row):
+    """Return what a row of build_request says, as a Content.
 
     :param row: as of db.build_request.get()
-    :returns: a dict like a row of Nova's table build_requests
     :raises: ValueError if the row cannot be read
     """
+    lines = row.request_obj.split('\n')
+    if len(lines) != 1 + len(PARTS):
+        raise ValueError('request_obj has %d lines' % len(lines))
+    instance, objects, mappings, tags = lines
     try:
-        parts = jsonutils.loads(row.request_obj)
-        instance = parts.get('instance')
-        _put_back(instance, parts.pop('shared'), row.spec)
-        for name in LONG:
-            value = getattr(row, name)
-            if value is not None:
-                instance[primitive.DATA][name] = value
+        objects = _put_back(jsonutils.loads(objects or '{}'), row.spec)
     except (TypeError, KeyError, AttributeError) as exc:
         raise ValueError('request_obj is not what it should be: %r' % exc)
-    result = plain(row)
-    result.update((part, jsonutils.dumps(parts[part])
-                   if part in parts else None) for part in PARTS)
-    return result
+    values = {name: getattr(row, name) for name in LONG}
+    return Content(
+        instance or None, mappings or None, tags or None, objects,
+        {name: text for name, text in values.items() if text is not None})
 
 
 def _typed(instance):
@@ -145,23 +160,26 @@ def _tags(text):
 
 
 def _take_out(instance, spec):
-    if not instance or not spec:
-        return []
+    """Take the objects out of an instance and return them by their fields."""
+    if not instance:
+        return {}
     fields = instance[primitive.DATA]
-    contract = primitive.without_changes(primitive.data(spec))
-    shared = [name for name in SHARED
-              if fields.get(name) and fields[name] == contract.get(name)]
-    for name in shared:
+    objects = {name: value for name, value in fields.items()
+               if isinstance(value, dict) and primitive.NAME in value}
+    contract = primitive.without_changes(primitive.data(spec)) if spec else {}
+    for name, value in objects.items():
         del fields[name]
-    return shared
+        if name in SHARED and value == contract.get(name):
+            objects[name] = None
+    return objects
 
 
-def _put_back(instance, shared, spec):
+def _put_back(objects, spec):
+    shared = [name for name, value in objects.items() if value is None]
     if not shared:
-        return
+        return objects
     if spec is None:
         raise ValueError('the request spec, of which it needs %s, is gone' %
                          ', '.join(shared))
     contract = primitive.data(spec)
-    for name in shared:
-        instance[primitive.DATA][name] = contract[name]
+    return dict(objects, **{name: contract[name] for name in shared})

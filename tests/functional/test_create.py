@@ -160,6 +160,36 @@ class ShowBuildTest(base.CloudTestCase):
             'WHERE instance_uuid = :uuid', uuid=server['id'],
             obj=request_obj))
 
+    def read_by_novas(self, build):
+        """Return the same build as a node without the plugin reads it."""
+        stock = type(build).__mro__[1]
+        return stock._from_db_object(
+            self.context, stock(), stock._get_by_instance_uuid_from_db(
+                self.context, build.instance_uuid))
+
+    def test_same_object_as_novas(self):
+        """In a list too, where what is alike is copied."""
+        flavor = self.flavors[0]['id']
+        self.api.post_extra_spec(flavor, {
+            'extra_specs': {'hw:cpu_policy': 'shared'}})
+        with self.held_builds():
+            for name in ('a', 'b'):
+                self.accept({'name': name, 'tags': [name]}, hints={
+                    'group': self.create_group()})
+            self.accept({'flavorRef': self.flavors[1]['id']})
+            builds = objects.BuildRequestList.get_all(self.context)
+        self.assertEqual(3, len(builds))
+        for build in builds:
+            build.obj_load_attr('block_device_mappings')
+            self.assertEqual(self.read_by_novas(build).obj_to_primitive(),
+                             build.obj_to_primitive())
+            self.assertEqual(set(), build.instance.obj_what_changed())
+        first, second, _ = [build.instance.flavor for build in builds]
+        first.extra_specs['hw:cpu_policy'] = 'dedicated'
+        first.name = 'other'
+        self.assertEqual({'hw:cpu_policy': 'shared'}, second.extra_specs)
+        self.assertEqual(set(), second.obj_what_changed())
+
     def test_answer_is_novas(self):
         with self.held_builds():
             server = self.accept(
@@ -237,11 +267,7 @@ class ShowBuildTest(base.CloudTestCase):
             server = self.accept()
             build = objects.BuildRequest.get_by_instance_uuid(
                 self.context, server['id'])
-            stock = type(build).__mro__[1]
-            build = stock._from_db_object(
-                self.context, stock(),
-                stock._get_by_instance_uuid_from_db(
-                    self.context, server['id']))
+            build = self.read_by_novas(build)
             build.instance.display_name = 'other'
             build.save()
             shown, listed = self.details(server)

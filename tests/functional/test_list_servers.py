@@ -167,6 +167,42 @@ class MergeTest(ListTestCase):
                 self.assertEqual(names, sorted(self.listed(**query)), query)
 
 
+class AdoptionTest(ListTestCase):
+    """Builds that an API node without the plugin has accepted are listed."""
+
+    def accept_without(self, name):
+        """Return the uuid of a new build of such a node."""
+        server, = self.named(name)
+        for table in ('request_spec', 'build_request'):
+            self.execute('DELETE FROM %s WHERE instance_uuid = :uuid' % table,
+                         uuid=server['id'])
+        return server['id']
+
+    def test_at_once(self):
+        with self.held_builds():
+            for names in (['a'], ['a', 'b']):
+                self.accept_without(names[-1])
+                self.assertEqual(names, sorted(self.listed()))
+
+    def test_late(self):
+        """Committed when the ids of others have gone far beyond its own."""
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_cells_persist.objects.build_list.RECENT', 0))
+        with self.held_builds():
+            uuid = self.accept_without('late')
+            row, = self.rows('build_requests', uuid)
+            self.named('other')
+            self.execute('DELETE FROM build_requests '
+                         'WHERE instance_uuid = :uuid', uuid=uuid)
+            self.assertEqual(['other'], self.listed())
+            self.execute('INSERT INTO build_requests (%s) VALUES (%s)' % (
+                ', '.join(row), ', '.join(':' + name for name in row)), **row)
+            self.assertEqual(['other'], self.listed())
+            with fixtures.MonkeyPatch(
+                    'nova_cells_persist.objects.build_list.PERIOD', 0):
+                self.assertEqual(['late', 'other'], sorted(self.listed()))
+
+
 #: As much as there may be.
 USER_DATA = 'QUFB' * 16383
 

@@ -28,7 +28,8 @@ Row = collections.namedtuple('Row', (
 
 SHARED_FIELDS = st.dictionaries(
     st.sampled_from(build_row.SHARED),
-    st.none() | st.dictionaries(st.text(), st.integers()))
+    st.none() | st.dictionaries(st.text(), st.integers()).map(
+        lambda fields: obj(fields)))
 
 
 def obj(fields, changes=None):
@@ -58,34 +59,35 @@ class BuildRowTest(base.BaseTestCase):
         self.assertEqual('n', values['display_name'])
         self.assertTrue(values['locked'])
 
-        back = build_row.nova_row(row(values['request_obj'], spec))
+        content = build_row.content(row(values['request_obj'], spec))
+        back = jsonutils.loads(content.instance)
+        back['nova_object.data'].update(content.objects)
         del instance['nova_object.changes']
-        self.assertEqual(instance, jsonutils.loads(back['instance']))
-        self.assertEqual(has_tags, back['tags'] is not None)
-        self.assertIsNone(back['block_device_mappings'])
+        self.assertEqual(instance, back)
+        self.assertEqual(has_tags, content.tags is not None)
+        self.assertIsNone(content.block_device_mappings)
 
     def test_what_the_spec_has_is_left_out(self):
-        flavor = {'name': 'm1.tiny'}
-        instance = obj({'flavor': flavor, 'pci_requests': {'a': 1}})
+        flavor, requests = obj({'name': 'm1.tiny'}), obj({'a': 1})
+        instance = obj({'flavor': flavor, 'pci_requests': requests})
         values = build_row.columns(
             {'instance': jsonutils.dumps(instance)},
-            jsonutils.dumps(obj({'flavor': flavor, 'pci_requests': {}})))
-        stored = jsonutils.loads(values['request_obj'])
-        self.assertEqual(['flavor'], stored['shared'])
-        self.assertEqual({'pci_requests': {'a': 1}},
-                         stored['instance']['nova_object.data'])
+            jsonutils.dumps(obj({'flavor': flavor, 'pci_requests': obj({})})))
+        _, objects, _, _ = values['request_obj'].split('\n')
+        self.assertEqual({'flavor': None, 'pci_requests': requests},
+                         jsonutils.loads(objects))
 
     def test_spec_is_gone(self):
-        spec = jsonutils.dumps(obj({'flavor': {'a': 1}}))
+        spec = jsonutils.dumps(obj({'flavor': obj({'a': 1})}))
         values = build_row.columns({'instance': spec}, spec)
-        exc = self.assertRaises(ValueError, build_row.nova_row,
+        exc = self.assertRaises(ValueError, build_row.content,
                                 row(values['request_obj']))
         self.assertIn('flavor', str(exc))
 
     def test_unreadable(self):
-        for text in ('{broken', 'null', '[]', '{}', '1',
-                     '{"shared": ["flavor"]}'):
-            self.assertRaises(ValueError, build_row.nova_row,
+        for text in ('', '{}', '{}\n\n', '{}\n\n\n\n', '{}\n{broken\n\n',
+                     '{}\n[]\n\n', '{}\n1\n\n', '{}\n{"flavor":null}\n\n'):
+            self.assertRaises(ValueError, build_row.content,
                               row(text, '{"nova_object.data": {}}'))
 
     def test_too_large(self):
@@ -102,10 +104,11 @@ class BuildRowTest(base.BaseTestCase):
         values = build_row.columns({'instance': jsonutils.dumps(instance)},
                                    None)
         self.assertEqual('x', values['user_data'])
-        stored = jsonutils.loads(values['request_obj'])['instance']
-        self.assertEqual({'key_data': None}, stored['nova_object.data'])
-        back = build_row.nova_row(row(values['request_obj'], user_data='x'))
-        self.assertEqual(instance, jsonutils.loads(back['instance']))
+        content = build_row.content(row(
+            values['request_obj'], user_data=values['user_data']))
+        self.assertEqual({'key_data': None}, jsonutils.loads(
+            content.instance)['nova_object.data'])
+        self.assertEqual({'user_data': 'x'}, content.long)
 
     def test_items(self):
         tags = obj({'objects': [obj({'tag': 't'})]})
@@ -120,9 +123,8 @@ class BuildRowTest(base.BaseTestCase):
         self.assertEqual([], build_row.items('u', {'tags': None}))
 
     def test_id_is_that_of_the_mirror(self):
-        self.assertEqual(1, build_row.nova_row(row('{"shared":[]}'))['id'])
-        self.assertEqual(7, build_row.nova_row(
-            row('{"shared":[]}', mirror_id=7))['id'])
+        self.assertEqual(1, build_row.plain(row(''))['id'])
+        self.assertEqual(7, build_row.plain(row('', mirror_id=7))['id'])
 
     def test_stale(self):
         for ours, theirs, stale in ((None, None, False), (1, None, False),
