@@ -66,7 +66,8 @@ def insert(session, values):
     :returns: the id of the row
     :raises: oslo_db DBDuplicateEntry if the server has one already
     """
-    result = session.execute(sa.insert(_TABLE).values(**values))
+    # As parameters: to make an expression of each takes longer than all else.
+    result = session.execute(sa.insert(_TABLE), values)
     return result.inserted_primary_key[0]
 
 

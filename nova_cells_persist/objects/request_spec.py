@@ -17,6 +17,7 @@ are written and read; what a RequestSpec is, stays with Nova.
 """
 
 import contextlib
+import contextvars
 import copy
 import functools
 
@@ -32,6 +33,7 @@ from nova.objects import request_spec as stock
 from nova_cells_persist.db import database
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
+from nova_cells_persist.objects import copies
 from nova_cells_persist.objects import heal
 from nova_cells_persist.objects import instance_group
 from nova_cells_persist.objects import landing
@@ -42,6 +44,9 @@ from nova_cells_persist.objects import remotable
 from nova_cells_persist.objects import revision
 
 LOG = logging.getLogger(__name__)
+
+#: The Copies of all specs that are read at once in this thread, or None.
+_alike = contextvars.ContextVar('nova_cells_persist_specs', default=None)
 
 #: Fields that Nova resets on an object it goes on using, and does not mean to
 #: save: see reset_forced_destinations().
@@ -59,8 +64,13 @@ class RequestSpec(stock.RequestSpec):
     #: The JSON that was written last, None if this object wrote none.
     persisted = None
 
-    #: The names of the fields that it had when it was read.
-    _read = frozenset()
+    #: The names of the fields that were deleted since it was read.
+    _deleted = frozenset()
+
+    def __delattr__(self, name):
+        super().__delattr__(name)
+        if name in self.fields:
+            self._deleted |= {name}
 
     def _get_update_primitives(self):
         # Nova's makes a clone and takes out of that what is not persisted.
@@ -107,7 +117,7 @@ class RequestSpec(stock.RequestSpec):
 
         @remotable.remotable_classmethod
         def get_by_instance_uuids(cls, context, instance_uuids):
-            with instance_group.at_once():
+            with instance_group.at_once(), _at_once():
                 return super().get_by_instance_uuids(context, instance_uuids)
 
         @staticmethod
@@ -128,14 +138,14 @@ class RequestSpec(stock.RequestSpec):
             if row is None:
                 raise
             spec = _hydrate(context, spec, row)
-        spec._read = frozenset(name for name in spec.fields if name in spec)
+        spec._deleted = frozenset()
         return spec
 
     @base.remotable
     def save(self):
         fields = self.obj_what_changed()
         # A field that was deleted is a change too, and no object says so.
-        dropped = {name for name in self._read - {'id'} if name not in self}
+        dropped = {name for name in self._deleted if name not in self}
         if dropped:
             self._changed_fields.add('instance_uuid')
         updates = self._get_update_primitives()
@@ -182,6 +192,15 @@ class RequestSpec(stock.RequestSpec):
             db_spec.delete(session, instance_uuids)
             return stock.RequestSpec._destroy_bulk_in_db(
                 context, instance_uuids)
+
+
+@contextlib.contextmanager
+def _at_once():
+    token = _alike.set(copies.Copies())
+    try:
+        yield
+    finally:
+        _alike.reset(token)
 
 
 def _copy_of_top(spec):
@@ -231,9 +250,20 @@ def _hydrate(context, spec, row):
     if primitive.CHANGES in row['spec']:
         row = {'id': row['id'], 'instance_uuid': row['instance_uuid'],
                'spec': primitive.compact(row['spec'])}
-    if database.is_cell_level():
-        return _hydrate_in_cell(context, spec, row)
-    return stock.RequestSpec._from_db_object(context, spec, row)
+    # Nova makes all that is in it with this method of the object itself.
+    spec.obj_from_primitive = functools.partial(
+        _from_primitive, type(spec)(), _alike.get() or copies.Copies())
+    try:
+        if database.is_cell_level():
+            return _hydrate_in_cell(context, spec, row)
+        return stock.RequestSpec._from_db_object(context, spec, row)
+    finally:
+        del spec.obj_from_primitive
+
+
+def _from_primitive(blank, alike, primitive):
+    alike.hydrate_within(blank, primitive)
+    return blank.obj_from_primitive(primitive)
 
 
 def _hydrate_in_cell(context, spec, row):

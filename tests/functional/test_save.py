@@ -121,6 +121,16 @@ class SaveTest(SpecTestCase):
         self.assertEqual([(1, 'create')],
                          self.revisions(server['id'], 'cell1'))
 
+    def test_nothing_changed_of_a_flavor_with_extra_specs(self):
+        self.api.post_extra_spec(self.flavors[0]['id'], {
+            'extra_specs': {'hw:cpu_policy': 'shared'}})
+        server = self.boot(host='host1')
+        spec = self.spec(server['id'])
+        self.assertEqual(set(), spec.obj_what_changed())
+        spec.save()
+        self.assertEqual([(1, 'create')],
+                         self.revisions(server['id'], 'cell1'))
+
     def test_cell_that_cannot_be_written(self):
         server = self.boot(host='host1')
         self.execute('DROP TABLE request_spec', cell='cell1')
