@@ -250,13 +250,24 @@ def _hydrate(context, spec, row):
     if primitive.CHANGES in row['spec']:
         row = {'id': row['id'], 'instance_uuid': row['instance_uuid'],
                'spec': primitive.compact(row['spec'])}
-    # Nova makes all that is in it with this method of the object itself.
+    hydrate = (_hydrate_in_cell if database.is_cell_level()
+               else stock.RequestSpec._from_db_object)
+    spec = _hydrate_alike(hydrate, context, spec, row)
+    if 'flavor' in spec:
+        # One that has extra specs counts them as changed, and so the spec it.
+        spec.flavor.obj_reset_changes()
+    return spec
+
+
+def _hydrate_alike(hydrate, context, spec, row):
+    alike = _alike.get()
+    if alike is None:
+        return hydrate(context, spec, row)
+    # Nova makes what is in it with this method of the object itself.
     spec.obj_from_primitive = functools.partial(
-        _from_primitive, type(spec)(), _alike.get() or copies.Copies())
+        _from_primitive, type(spec)(), alike)
     try:
-        if database.is_cell_level():
-            return _hydrate_in_cell(context, spec, row)
-        return stock.RequestSpec._from_db_object(context, spec, row)
+        return hydrate(context, spec, row)
     finally:
         del spec.obj_from_primitive
 

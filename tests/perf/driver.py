@@ -189,7 +189,7 @@ class Bench:
         spent = collections.Counter()
         places = [(side, size) for size in scenario.sizes
                   for side in scenario.sides]
-        for number in range(rounds):
+        for number in range(rounds * scenario.turns):
             for side, size in places[::-1 if number % 2 else 1]:
                 if spent[side, size] > PATIENCE * rounds:
                     continue

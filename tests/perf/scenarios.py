@@ -50,6 +50,9 @@ class Scenario:
     sizes = (None,)
     #: What it is done on.
     sides = (STOCK, PLUGIN)
+    #: How often each side has its turn in one round. The shorter a turn, the
+    #: less can the machine be another one in the turn of the other side.
+    turns = 1
 
     def prepare(self, cloud):
         """Make what every run of it needs."""
@@ -68,7 +71,8 @@ class Scenario:
 class Quick(Scenario):
     """One that is so quick that a run of it is many."""
 
-    times = 50
+    times = 10
+    turns = 5
 
     def run(self, cloud, size):
         with Stopwatch() as watch:
@@ -140,7 +144,8 @@ class PostServer(Scenario):
 
     name = 'post-server'
     title = 'POST /servers until 202'
-    times = 10
+    times = 2
+    turns = 5
 
     def run(self, cloud, size):
         with Stopwatch() as watch:
