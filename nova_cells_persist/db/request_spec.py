@@ -138,11 +138,21 @@ def nova_spec(session, instance_uuid, lock=False):
 
     :param lock: lock the row until the transaction ends
     """
-    query = sa.select(_NOVA.c.spec).where(
+    row = nova_row(session, instance_uuid, lock)
+    return row and row.spec
+
+
+def nova_row(session, instance_uuid, lock=False):
+    """Return the id, the instance_uuid and the JSON of Nova's own row.
+
+    :param lock: lock the row until the transaction ends
+    :returns: a row of Nova's table request_specs, or None
+    """
+    query = sa.select(_NOVA.c.id, _NOVA.c.instance_uuid, _NOVA.c.spec).where(
         _NOVA.c.instance_uuid == instance_uuid)
     if lock:
         query = query.with_for_update()
-    return session.execute(query).scalar()
+    return session.execute(query).first()
 
 
 def update_nova_spec(session, instance_uuid, text):

@@ -17,7 +17,7 @@ revision follows it in the server's cell. In a process that serves one cell
 the revision there is all that can be written, and is pending.
 """
 
-from nova.objects import request_spec as stock
+from nova import exception as nova_exc
 
 from nova_cells_persist.db import database
 from nova_cells_persist.db import request_spec as db_spec
@@ -46,13 +46,16 @@ def write(context, instance_uuid, edit, event):
         number = revision.reconcile(
             home.context, instance_uuid) or home.number
     with database.api_writer(context) as session:
-        current = db_spec.nova_spec(session, instance_uuid, lock=True)
+        there = db_spec.nova_row(session, instance_uuid, lock=True)
+        current = there and there.spec
         text = edit(current)
         if text is None:
             return None, None
         revision.check_size(instance_uuid, text)
-        row = stock.RequestSpec._save_in_db(
-            context, instance_uuid, {'spec': text})
+        if there is None:
+            raise nova_exc.RequestSpecNotFound(instance_uuid=instance_uuid)
+        db_spec.update_nova_spec(session, instance_uuid, text)
+        row = {'id': there.id, 'instance_uuid': instance_uuid, 'spec': text}
     if home is None:
         return row, None
     if not number:

@@ -38,9 +38,12 @@ def reload(context, instance_uuid, instance=None):
         home = landing.home_cell(context, instance_uuid)
         if home is None:
             return
-        revision.reconcile(home, instance_uuid)
+        seen = restore.look(home, instance_uuid)
+        if not revision.agrees(seen.history, seen.text):
+            revision.reconcile(home, instance_uuid)
+            seen = None
         if instance is not None and instance.task_state is None:
-            restore.settle(home, instance)
+            restore.settle(home, instance, seen=seen)
     except Exception:
         LOG.exception('The request spec of server %s could not be compared '
                       'with the copy in its cell; the one in the API '

@@ -18,6 +18,8 @@ after the failure. So both look: who ends a task of a server, and who has
 saved. The later of the two sees what the other one has done.
 """
 
+import collections
+
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
@@ -57,6 +59,10 @@ _NOT_THERE = frozenset([vm_states.BUILDING, vm_states.DELETED,
 
 UNSHELVE = 'unshelve'
 
+#: What is persisted of a server: its revisions, oldest first, and the JSON that
+#: is the record, None if there is none.
+Seen = collections.namedtuple('Seen', 'history text')
+
 
 def restore(context, instance_uuid, failed=None):
     """Make the persisted request spec describe the server as it is.
@@ -84,16 +90,29 @@ def restore(context, instance_uuid, failed=None):
                     exc_info=not expected)
 
 
-def settle(home, instance, failed=None):
+def look(home, instance_uuid):
+    """Return what is persisted of a server, as Seen.
+
+    :param home: a context of the database in which its revisions are
+    """
+    history = revision.history(home, instance_uuid)
+    if database.is_cell_level():
+        return Seen(history, history[-1].spec if history else None)
+    with database.api_reader(home) as session:
+        return Seen(history, db_spec.nova_spec(session, instance_uuid))
+
+
+def settle(home, instance, failed=None, seen=None):
     """As restore(), of a server that is not moving.
 
     :param home: a context of the database in which its revisions are
     :param instance: the Instance, with its flavor
+    :param seen: of look(), if that is known
     """
     uuid, flavor = instance.uuid, instance.flavor
     if instance.vm_state in _NOT_THERE:
         return
-    history = revision.history(home, uuid)
+    history, persisted = seen or look(home, uuid)
     if not history and database.is_cell_level():
         return
     if failed == UNSHELVE:
@@ -109,7 +128,7 @@ def settle(home, instance, failed=None):
             return None
         return wanted
 
-    if edit(_persisted(home, uuid, history)) is None:
+    if edit(persisted) is None:
         return   # as nearly always, and no row was locked
     event = 'restore'
     if failed is None and instance.vm_state == vm_states.RESIZED:
@@ -141,8 +160,7 @@ def completion(context, instance):
 def _instance(context, instance_uuid):
     try:
         return objects.Instance.get_by_uuid(
-            context, instance_uuid,
-            expected_attrs=['flavor', 'system_metadata'])
+            context, instance_uuid, expected_attrs=['flavor'])
     except nova_exc.InstanceNotFound:
         return None
 
@@ -159,10 +177,3 @@ def _move_has_failed(context, instance_uuid):
         context, {'instance_uuid': instance_uuid},
         sort_keys=['created_at', 'id'], sort_dirs=['desc', 'desc'], limit=1)
     return any(migration.status == 'error' for migration in last)
-
-
-def _persisted(home, instance_uuid, history):
-    if database.is_cell_level():
-        return history[-1].spec
-    with database.api_reader(home) as session:
-        return db_spec.nova_spec(session, instance_uuid)

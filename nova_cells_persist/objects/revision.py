@@ -163,6 +163,20 @@ def follow(context, instance_uuid, number, text, event):
         database=database.name(context))
 
 
+def agrees(history, text):
+    """Whether reconcile() would find nothing to do.
+
+    :param history: the revisions of a server, oldest first
+    :param text: the JSON in Nova's row, None if there is none
+    """
+    if not history or history[-1].pending or text is None:
+        return False
+    try:
+        return primitive.digest(history[-1].spec) == primitive.digest(text)
+    except ValueError:
+        return False
+
+
 @cells.fail_softly('reconciling it with the copy')
 def reconcile(context, instance_uuid):
     """Bring Nova's row and the newest revision together.

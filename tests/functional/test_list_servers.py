@@ -19,6 +19,8 @@ from oslo_utils import uuidutils
 
 from nova.conductor import manager
 from nova import exception as nova_exc
+from nova import objects
+from nova import quota
 from nova.tests.functional.api import client
 
 from tests.functional import base
@@ -59,6 +61,19 @@ class ListTestCase(base.CloudTestCase):
         return fixtures.MonkeyPatch(
             'nova.scheduler.client.query.SchedulerQueryClient.'
             'select_destinations', refuse)
+
+    def before(self, step, function):
+        """Have a function called before a step of the super-conductor."""
+        stock = vars(manager.ComputeTaskManager)[step]
+
+        def first(*args, **kwargs):
+            function()
+            return getattr(stock, '__func__', stock)(*args, **kwargs)
+
+        if isinstance(stock, staticmethod):
+            first = staticmethod(first)
+        return fixtures.MonkeyPatch(
+            'nova.conductor.manager.ComputeTaskManager.' + step, first)
 
     def named(self, *names):
         """Accept servers of these names."""
@@ -137,18 +152,6 @@ class MergeTest(ListTestCase):
         self._wait_for_state_change(server, 'ACTIVE')
         self.assertEqual([['new', 'old']] * 2, listed)
 
-    def before(self, step, function):
-        stock = vars(manager.ComputeTaskManager)[step]
-
-        def first(*args, **kwargs):
-            function()
-            return getattr(stock, '__func__', stock)(*args, **kwargs)
-
-        if isinstance(stock, staticmethod):
-            first = staticmethod(first)
-        return fixtures.MonkeyPatch(
-            'nova.conductor.manager.ComputeTaskManager.' + step, first)
-
     def test_filters(self):
         self.boot(host='host1', name='landed')
         with self.held_builds():
@@ -201,6 +204,54 @@ class AdoptionTest(ListTestCase):
             with fixtures.MonkeyPatch(
                     'nova_cells_persist.objects.build_list.PERIOD', 0):
                 self.assertEqual(['late', 'other'], sorted(self.listed()))
+
+
+class CountTest(ListTestCase):
+    """What is being built is counted, and once."""
+
+    def members(self, group):
+        """Return how many members a group has, as Nova counts them.
+
+        From its mappings; and from builds and instances, which it does as
+        long as not all mappings have what it needs.
+        """
+        group = objects.InstanceGroup.get_by_uuid(self.context, group)
+        return [count(self.context, group, self.api.auth_user)['user'][
+            'server_group_members'] for count in (
+                quota._server_group_count_members_by_user,
+                quota._server_group_count_members_by_user_legacy)]
+
+    def test_members_of_a_group(self):
+        group = self.create_group()
+        seen = []
+        with self.held_builds() as let_go:
+            server, other = [self.accept(hints={'group': group}, host=host)
+                             for host in ('host1', 'host3')]
+            self.accept()
+            self.assertEqual([2, 2], self.members(group))
+            # While it is in a cell and still a build.
+            with self.before('_delete_build_request',
+                             lambda: seen.append(self.members(group))):
+                let_go(1)
+                self._wait_for_assert(
+                    lambda: self.assertEqual([[2, 2]], seen))
+            self._wait_for_state_change(server, 'ACTIVE')
+            self.assertEqual([2, 2], self.members(group))
+            self.api.delete_server(other['id'])
+            self.assertEqual([1, 1], self.members(group))
+
+    def test_quota_of_group_members(self):
+        self.flags(server_group_members=1, group='quota')
+        for all_mappings_will_do in (True, False):
+            group = self.create_group()
+            with self.held_builds(), fixtures.MonkeyPatch(
+                    'nova.quota.is_qfd_populated',
+                    lambda context: all_mappings_will_do):
+                self.accept(hints={'group': group})
+                exc = self.assertRaises(
+                    client.OpenStackApiException, self.accept,
+                    hints={'group': group})
+                self.assertEqual(403, exc.response.status_code)
 
 
 #: As much as there may be.
