@@ -84,7 +84,7 @@ def _cold_migrate(wrapped, context, instance, flavor, *args, **kwargs):
             return wrapped(context, instance, flavor, *args, **kwargs)
         finally:
             if move.revision:
-                restore.restore(context, instance.uuid)
+                restore.restore_after_save(context, instance.uuid)
 
 
 class CrossCellMove(base.Hook):

@@ -168,6 +168,23 @@ def home_cell(context, instance_uuid):
     return found.context
 
 
+def history(context, instance_uuid):
+    """Return where the revisions of a server are, and these, oldest first.
+
+    :returns: (a context of its cell, a list of rows of the table
+        request_spec); (None, []) if it has no cell yet, or that cannot be
+        read
+    """
+    if not database.is_api(context):
+        # Where they nearly always are, so that nothing else is asked.
+        rows = revision.history_if_read(context, instance_uuid)
+        if rows or database.is_cell_level():
+            return context, rows or []
+    home = home_cell(context, instance_uuid)
+    rows = home and revision.history_if_read(home, instance_uuid)
+    return (None, []) if rows in (None, False) else (home, rows)
+
+
 def _land_late(context, instance_uuid):
     """Land what the cell could not take, or a conductor did not know of.
 

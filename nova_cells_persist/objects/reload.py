@@ -14,7 +14,6 @@
 
 from oslo_log import log as logging
 
-from nova_cells_persist.objects import landing
 from nova_cells_persist.objects import restore
 from nova_cells_persist.objects import revision
 
@@ -35,15 +34,12 @@ def reload(context, instance_uuid, instance=None):
         if it is not known, or not at rest
     """
     try:
-        home = landing.home_cell(context, instance_uuid)
-        if home is None:
-            return
-        seen = restore.look(home, instance_uuid)
-        if not revision.agrees(seen.history, seen.text):
-            revision.reconcile(home, instance_uuid)
-            seen = None
-        if instance is not None and instance.task_state is None:
-            restore.settle(home, instance, seen=seen)
+        seen = restore.look(context, instance_uuid)
+        if seen and not revision.agrees(seen.history, seen.text):
+            revision.reconcile(seen.home, instance_uuid)
+            seen = restore.look(context, instance_uuid)
+        if seen and instance is not None and instance.task_state is None:
+            restore.settle(seen, instance)
     except Exception:
         LOG.exception('The request spec of server %s could not be compared '
                       'with the copy in its cell; the one in the API '

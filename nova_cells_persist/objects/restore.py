@@ -19,6 +19,7 @@ saved. The later of the two sees what the other one has done.
 """
 
 import collections
+import functools
 
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
@@ -29,13 +30,13 @@ from nova import exception as nova_exc
 from nova import objects
 
 from nova_cells_persist.db import database
+from nova_cells_persist.db import instance as db_instance
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist.objects import contract
 from nova_cells_persist.objects import landing
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import record
-from nova_cells_persist.objects import revision
 
 LOG = logging.getLogger(__name__)
 
@@ -59,60 +60,82 @@ _NOT_THERE = frozenset([vm_states.BUILDING, vm_states.DELETED,
 
 UNSHELVE = 'unshelve'
 
-#: What is persisted of a server: its revisions, oldest first, and the JSON that
-#: is the record, None if there is none.
-Seen = collections.namedtuple('Seen', 'history text')
+#: What is persisted of a server: a context of the database in which its
+#: revisions are; these, oldest first; the JSON that is the record, or None.
+Seen = collections.namedtuple('Seen', 'home history text')
 
 
+def _never_failing(function):
+    """Decorate what must not fail an operation of Nova.
+
+    What cannot be done is logged, and the next move tries again before it
+    schedules.
+    """
+    @functools.wraps(function)
+    def wrapper(context, instance_uuid, *args):
+        try:
+            function(context, instance_uuid, *args)
+        except Exception as exc:
+            expected = isinstance(exc, (
+                nova_exc.NovaException, db_exc.DBError, ValueError,
+                exception.CellsPersistException))
+            LOG.warning('Request spec of %(uuid)s: whether it describes the '
+                        'server as it is could not be told, and is left to '
+                        'be healed: %(reason)s',
+                        {'uuid': instance_uuid, 'reason': exc},
+                        exc_info=not expected)
+    return wrapper
+
+
+@_never_failing
 def restore(context, instance_uuid, failed=None):
     """Make the persisted request spec describe the server as it is.
 
     Does nothing while the server is moving, or if there is nothing to do.
-    Fails no operation of Nova: what cannot be done is logged, and the next
-    move tries again before it schedules.
 
     :param failed: the number of a revision to take back; UNSHELVE for the
         last one that an unshelve has saved
     """
-    try:
-        home = landing.home_cell(context, instance_uuid)
-        instance = home and _instance(home, instance_uuid)
-        if instance and not _moving(home, instance):
-            settle(home, instance, failed)
-    except Exception as exc:
-        expected = isinstance(exc, (
-            nova_exc.NovaException, db_exc.DBError, ValueError,
-            exception.CellsPersistException))
-        LOG.warning('Request spec of %(uuid)s: whether it describes the '
-                    'server as it is could not be told, and is left to be '
-                    'healed: %(reason)s',
-                    {'uuid': instance_uuid, 'reason': exc},
-                    exc_info=not expected)
+    seen = look(context, instance_uuid)
+    instance = seen and _instance(seen.home, instance_uuid)
+    if instance and not _moving(seen.home, instance):
+        settle(seen, instance, failed)
 
 
-def look(home, instance_uuid):
+@_never_failing
+def restore_after_save(context, instance_uuid):
+    """As restore(), for who has saved the spec of a move just now.
+
+    Mostly that is still under way, and its end will look.
+    """
+    if not _under_way(context, instance_uuid):
+        restore(context, instance_uuid)
+
+
+def look(context, instance_uuid):
     """Return what is persisted of a server, as Seen.
 
-    :param home: a context of the database in which its revisions are
+    :returns: None if it has no cell yet, or that cannot be read
     """
-    history = revision.history(home, instance_uuid)
+    home, history = landing.history(context, instance_uuid)
+    if home is None:
+        return None
     if database.is_cell_level():
-        return Seen(history, history[-1].spec if history else None)
+        return Seen(home, history, history[-1].spec if history else None)
     with database.api_reader(home) as session:
-        return Seen(history, db_spec.nova_spec(session, instance_uuid))
+        return Seen(home, history, db_spec.nova_spec(session, instance_uuid))
 
 
-def settle(home, instance, failed=None, seen=None):
+def settle(seen, instance, failed=None):
     """As restore(), of a server that is not moving.
 
-    :param home: a context of the database in which its revisions are
+    :param seen: of look()
     :param instance: the Instance, with its flavor
-    :param seen: of look(), if that is known
     """
     uuid, flavor = instance.uuid, instance.flavor
     if instance.vm_state in _NOT_THERE:
         return
-    history, persisted = seen or look(home, uuid)
+    home, history, persisted = seen
     if not history and database.is_cell_level():
         return
     if failed == UNSHELVE:
@@ -151,8 +174,7 @@ def completion(context, instance):
     :returns: a function of the JSON that Nova would save; it returns the
         JSON to be saved
     """
-    home = landing.home_cell(context, instance.uuid)
-    history = revision.history(home, instance.uuid) if home else []
+    _, history = landing.history(context, instance.uuid)
     return lambda text: contract.restored(
         text, history, instance, instance.old_flavor)
 
@@ -163,6 +185,15 @@ def _instance(context, instance_uuid):
             context, instance_uuid, expected_attrs=['flavor'])
     except nova_exc.InstanceNotFound:
         return None
+
+
+def _under_way(context, instance_uuid):
+    if database.is_api(context):
+        return False   # which has no servers
+    with database.reader(context) as session:
+        task = db_instance.task(session, instance_uuid)
+    return (task is not None and task.task_state in RESIZING and
+            task.migration_status != 'error')
 
 
 def _moving(context, instance):

@@ -77,6 +77,10 @@ def history(context, instance_uuid):
         return db_spec.revisions(session, instance_uuid)
 
 
+#: As history(); False if the database cannot be read.
+history_if_read = cells.fail_softly('reading its revisions')(history)
+
+
 @cells.fail_softly('reading its newest revision')
 def newest_mark(context, instance_uuid):
     """Return (number, pending) of the newest revision where context names.
