@@ -64,7 +64,7 @@ class Copies:
 class Original:
     """An object to make copies of, as it is now.
 
-    In a tenth of the time that it takes to hydrate one, or to deepcopy() it.
+    In a fraction of the time that it takes to hydrate it, or to deepcopy() it.
     """
 
     def __init__(self, value):

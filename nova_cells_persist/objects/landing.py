@@ -178,11 +178,14 @@ def history(context, instance_uuid):
     if not database.is_api(context):
         # Where they nearly always are, so that nothing else is asked.
         rows = revision.history_if_read(context, instance_uuid)
+        if rows is False:
+            return None, []
         if rows or database.is_cell_level():
-            return context, rows or []
-    home = home_cell(context, instance_uuid)
-    rows = home and revision.history_if_read(home, instance_uuid)
-    return (None, []) if rows in (None, False) else (home, rows)
+            return context, rows
+    found = home_cell(context, instance_uuid)
+    rows = found is not None and revision.history_if_read(
+        found, instance_uuid)
+    return (None, []) if rows is False else (found, rows)
 
 
 def _land_late(context, instance_uuid):

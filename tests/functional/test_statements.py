@@ -47,6 +47,31 @@ class StatementsTest(base.CloudTestCase):
                 counts.add(len(asked.statements))
         self.assertEqual({4}, counts)   # specs, groups, members, policies
 
+    def test_specs_are_the_same_one_by_one(self):
+        """What they have alike is copied, and each has its own of it."""
+        if not hasattr(objects.RequestSpec, 'get_by_instance_uuids'):
+            self.skipTest('this Nova reads one at a time')
+        self.api.post_extra_spec(self.flavors[0]['id'], {
+            'extra_specs': {'hw:cpu_policy': 'shared'}})
+        group = self.create_group()
+        with self.held_builds():
+            uuids = sorted(self.accept(hints={'group': group})['id']
+                           for _ in range(3))
+        specs = objects.RequestSpec.get_by_instance_uuids(
+            self.context, uuids)
+        specs.sort(key=lambda spec: spec.instance_uuid)
+        for uuid, spec in zip(uuids, specs, strict=True):
+            self.assertEqual(self.spec(uuid).obj_to_primitive(),
+                             spec.obj_to_primitive())
+        first, *others = specs
+        first.flavor.extra_specs['hw:cpu_policy'] = 'dedicated'
+        first.image.properties.hw_machine_type = 'q35'
+        first.scheduler_hints['group'] = []
+        first.instance_group.members.append(uuids[0])
+        for spec in others:
+            self.assertEqual(self.spec(spec.instance_uuid).obj_to_primitive(),
+                             spec.obj_to_primitive())
+
     def test_group_of_a_spec_is_gone(self):
         if not hasattr(objects.RequestSpec, 'get_by_instance_uuids'):
             self.skipTest('this Nova reads one at a time')
