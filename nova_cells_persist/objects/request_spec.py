@@ -103,14 +103,13 @@ class RequestSpec(stock.RequestSpec):
                 raise nova_exc.RequestSpecNotFound(
                     instance_uuid=instance_uuid)
             return revision.as_nova_row(newest)
-        try:
-            return stock.RequestSpec._get_by_instance_uuid_from_db(
-                context, instance_uuid)
-        except nova_exc.RequestSpecNotFound:
-            row = heal.rebuild(context, instance_uuid, 'missing')
-            if row is None:
-                raise
-            return row
+        with database.api_reader(context) as session:
+            found = db_spec.nova_row(session, instance_uuid)
+        row = (found._mapping if found is not None else
+               heal.rebuild(context, instance_uuid, 'missing'))
+        if row is None:
+            raise nova_exc.RequestSpecNotFound(instance_uuid=instance_uuid)
+        return row
 
     if hasattr(stock.RequestSpec, 'get_by_instance_uuids'):
         # Nova 29 and newer.
