@@ -79,7 +79,9 @@ class SavedLastTest(numa_pci.NumaPciTestCase):
         with self.failing('save') as failed:
             server = self.move(server, 'numa_pci')
         self.assertEqual(1, len(failed))
-        self.assert_contract(server, 'numa_pci')
+        # Who ends the task looks when it can be seen that it has ended.
+        self._wait_for_assert(
+            lambda: self.assert_contract(server, 'numa_pci'))
         self.assert_contract(self.revert(server), 'pci')
 
     def test_finish_revert_resize(self):
