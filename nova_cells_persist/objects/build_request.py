@@ -168,8 +168,10 @@ class BuildRequest(stock.BuildRequest):
         self._load_tags(content.tags)
         self._load_instance(content.instance)
         for name, value in content.objects.items():
-            setattr(self.instance, name,
-                    alike.hydrate(self.instance, name, value))
+            # What Nova has set of itself, such as the tags, stays.
+            if not self.instance.obj_attr_is_set(name):
+                setattr(self.instance, name,
+                        alike.hydrate(self.instance, name, value))
         for name, value in content.long.items():
             setattr(self.instance, name, value)
         for loaded in (self.tags, self.instance, self):

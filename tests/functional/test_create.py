@@ -177,7 +177,12 @@ class ShowBuildTest(base.CloudTestCase):
                 self.accept({'name': name, 'tags': [name]}, hints={
                     'group': self.create_group()})
             self.accept({'flavorRef': self.flavors[1]['id']})
+            # Its tags are those of the build, whatever the instance says.
+            build = objects.BuildRequestList.get_all(self.context)[0]
+            build.instance.tags = objects.TagList()
+            build.save()
             builds = objects.BuildRequestList.get_all(self.context)
+        self.assertEqual(['a'], [tag.tag for tag in builds[0].instance.tags])
         self.assertEqual(3, len(builds))
         for build in builds:
             build.obj_load_attr('block_device_mappings')
