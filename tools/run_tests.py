@@ -61,6 +61,11 @@ class Run:
     def count(self, verdict):
         return sum(1 for given in self.verdicts.values() if given == verdict)
 
+    def failed(self):
+        """The ids of the tests that failed, a sorted list of str."""
+        return sorted(test for test, verdict in self.verdicts.items()
+                      if verdict == 'failed')
+
     def counts(self):
         return {verdict: self.count(verdict) for verdict in VERDICTS}
 
