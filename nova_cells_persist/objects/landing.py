@@ -155,19 +155,6 @@ def home(context, instance_uuid):
     return Home(context, *mark) if mark else None
 
 
-def home_cell(context, instance_uuid):
-    """Return a context of the cell that has the revisions of a server.
-
-    :returns: None if it has no cell yet, or that cannot be read
-    """
-    if database.is_cell_level():
-        return context
-    found = home(context, instance_uuid)
-    if found is None or database.is_api(found.context):
-        return None
-    return found.context
-
-
 def history(context, instance_uuid):
     """Return where the revisions of a server are, and these, oldest first.
 
@@ -182,10 +169,11 @@ def history(context, instance_uuid):
             return None, []
         if rows or database.is_cell_level():
             return context, rows
-    found = home_cell(context, instance_uuid)
-    rows = found is not None and revision.history_if_read(
-        found, instance_uuid)
-    return (None, []) if rows is False else (found, rows)
+    found = home(context, instance_uuid)
+    if found is None or database.is_api(found.context):
+        return None, []
+    rows = revision.history_if_read(found.context, instance_uuid)
+    return (None, []) if rows is False else (found.context, rows)
 
 
 def _land_late(context, instance_uuid):

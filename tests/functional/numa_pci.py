@@ -17,6 +17,7 @@ On Nova's own libvirt fixtures, with the plugin on it.
 
 import collections
 import contextlib
+import copy
 import threading
 
 import fixtures
@@ -260,7 +261,8 @@ class NumaPciTestCase(base.PluggedMixin, libvirt_base.ServersTestBase):
             if len(failed) == times:
                 return stock(*args, **kwargs)
             failed.append(args)
-            raise error
+            # A copy: the traceback of one that is raised again grows.
+            raise copy.copy(error)
 
         with fixtures.MonkeyPatch(target, fail):
             yield failed
