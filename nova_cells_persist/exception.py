@@ -144,6 +144,16 @@ class SeveralErrors(CellsPersistException):
         Exception.__init__(self, '\n'.join(str(error) for error in errors))
 
 
+class UnknownServer(CellsPersistException):
+    message = ('No request spec of server %(instance_uuid)s is in any '
+               'database that this nova.conf knows. Check the uuid.')
+
+
+class UnknownRevision(CellsPersistException):
+    message = ('The request spec of server %(instance_uuid)s has no revision '
+               '%(number)d; its revisions are: %(known)s.')
+
+
 class SpecTooLarge(CellsPersistException):
     message = ('The request spec of server %(instance_uuid)s takes %(size)d '
                'bytes, the column holds %(limit)d. Nothing was written.')

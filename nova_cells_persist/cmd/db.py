@@ -18,9 +18,8 @@ import logging
 from cliff import command
 from cliff import lister
 from oslo_config import cfg
-from oslo_db import exception as db_exc
-from sqlalchemy import exc as sa_exc
 
+from nova_cells_persist.db import reason
 from nova_cells_persist import exception
 
 LOG = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ class _Schemas:
                 # migrations: whatever it is, it is about this database.
                 LOG.debug('%s: %s', name, exc, exc_info=True)
                 self._failed.append(exception.DatabaseError(
-                    database=name, reason=_reason(exc)))
+                    database=name, reason=reason.of(exc)))
 
     def run(self, parsed_args):
         """Run the command.
@@ -103,7 +102,8 @@ def _cells(wanted):
         mappings = migration.cells(admin)
     except Exception as exc:
         raise exception.DatabaseError(
-            database='list of cells in the API database', reason=_reason(exc))
+            database='list of cells in the API database',
+            reason=reason.of(exc))
     for name in wanted:
         if not any(name in (cell.name, cell.uuid) for cell in mappings):
             raise exception.UnknownCell(
@@ -113,19 +113,6 @@ def _cells(wanted):
              functools.partial(migration.mapped_schema, cell))
             for cell in mappings
             if not wanted or {cell.name, cell.uuid} & set(wanted)]
-
-
-def _reason(exc):
-    """Return what is wrong with a database, in one line."""
-    if isinstance(exc, db_exc.DBNonExistentTable):
-        return ('it has no table %s, run "nova-manage api_db sync" first' %
-                exc.table)
-    if (isinstance(exc, (sa_exc.ArgumentError, ValueError)) and
-            not isinstance(exc, sa_exc.NoSuchModuleError)):
-        # What SQLAlchemy says repeats it, with the password.
-        return 'its connection is no URL that SQLAlchemy can parse'
-    text = str(getattr(exc, 'orig', None) or exc).strip()
-    return (text or type(exc).__name__).splitlines()[0].rstrip('.')
 
 
 class Sync(_Schemas, command.Command):

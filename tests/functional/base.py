@@ -16,6 +16,7 @@ import contextlib
 
 import fixtures
 from oslo_config import cfg
+from oslo_db import exception as db_exc
 from oslo_serialization import jsonutils
 import sqlalchemy as sa
 
@@ -31,6 +32,13 @@ from nova.tests.functional import integrated_helpers
 from nova_cells_persist import fixture
 
 CONF = cfg.CONF
+
+
+class DeadDatabase:
+    """The enginefacade of a database that is not there."""
+
+    def __getattr__(self, name):
+        raise db_exc.DBConnectionError('nothing answers')
 
 
 class PluggedMixin:
@@ -121,6 +129,17 @@ class PluggedMixin:
         finally:
             CONF.clear_override('connection', group='api_database')
             self.assertEqual(connection, CONF.api_database.connection)
+
+    def dead_cell(self, cell):
+        """Return a context manager in which that cell does not answer."""
+        set_target_cell = nova_context.set_target_cell
+
+        def targeted(cctxt, mapping):
+            set_target_cell(cctxt, mapping)
+            if mapping and mapping.uuid == self.cell_mappings[cell].uuid:
+                cctxt.db_connection = DeadDatabase()
+
+        return fixtures.MonkeyPatch('nova.context.set_target_cell', targeted)
 
     def engine_facade(self, cell):
         with self.targeted(cell) as cctxt:

@@ -17,12 +17,10 @@ import threading
 
 import fixtures
 from oslo_config import cfg
-from oslo_db import exception as db_exc
 from oslo_serialization import jsonutils
 
 from nova.api.openstack.compute.schemas import servers as schema
 from nova.cmd import manage
-from nova import context as nova_context
 from nova import exception as nova_exc
 from nova import objects
 from nova.tests.functional.api import client
@@ -704,20 +702,3 @@ class DownCellTest(RestoreTestCase):
                     {here['id']: 'UNKNOWN', there['id']: 'ACTIVE'},
                     {server['id']: server['status']
                      for server in self.api.get_servers(detail=True)})
-
-    def dead_cell(self, cell):
-        set_target_cell = nova_context.set_target_cell
-
-        def targeted(cctxt, mapping):
-            set_target_cell(cctxt, mapping)
-            if mapping and mapping.uuid == self.cell_mappings[cell].uuid:
-                cctxt.db_connection = DeadDatabase()
-
-        return fixtures.MonkeyPatch('nova.context.set_target_cell', targeted)
-
-
-class DeadDatabase:
-    """The enginefacade of a database that is not there."""
-
-    def __getattr__(self, name):
-        raise db_exc.DBConnectionError()

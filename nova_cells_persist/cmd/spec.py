@@ -1,0 +1,106 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""nova-cells-persist spec: the request spec of a server, and its revisions."""
+
+from cliff import lister
+from cliff import show
+
+from nova_cells_persist import exception
+
+
+class _OfServer:
+    """A command on one server."""
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument('uuid', metavar='UUID',
+                            help='The uuid of the server.')
+        return parser
+
+    def server(self, parsed_args):
+        """Return the Server, from the databases.
+
+        :raises: UnknownServer, DatabaseError
+        """
+        from nova import context
+        from nova_cells_persist.reconcile import server
+        return server.Server(context.get_admin_context(), parsed_args.uuid)
+
+
+class Show(_OfServer, show.ShowOne):
+    """Show the request spec of a server, field by field.
+
+    That is Nova's own row, under which the server is scheduled next; in the
+    conductor of a cell the newest revision. Fields of objects are named with
+    dots.
+    """
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument('--revision', metavar='N', type=int,
+                            help='Show that revision.')
+        return parser
+
+    def take_action(self, parsed_args):
+        from nova_cells_persist.reconcile import fields
+        server = self.server(parsed_args)
+        text, origin = _spec(server, parsed_args.revision)
+        try:
+            found = dict(origin, **fields.flat(text))
+        except ValueError as exc:
+            table, _, database = origin['stored in'].partition(', ')
+            raise exception.UnreadableRow(
+                table=table, database=database,
+                instance_uuid=server.instance_uuid, reason=exc)
+        return tuple(found), tuple(map(fields.shown, found.values()))
+
+
+def _spec(server, number):
+    """Return the JSON of a request spec, and a dict of where it is from."""
+    from nova_cells_persist.reconcile import server as of
+    if number is None and server.nova_spec is not None:
+        return server.nova_spec, {'stored in': 'request_specs, %s' %
+                                  of.API_DATABASE}
+    found = (server.revisions[-1] if number is None
+             else server.revision(number))
+    return found.row.spec, {
+        'stored in': 'request_spec, %s' % found.database,
+        'revision': found.row.revision, 'event': found.row.event,
+        'saved at': str(found.row.created_at)}
+
+
+class History(_OfServer, lister.Lister):
+    """List the revisions of the request spec of a server, oldest first.
+
+    A pending revision was saved where the API database was out of reach, and
+    is not in Nova's own row yet.
+    """
+
+    def take_action(self, parsed_args):
+        return (('Revision', 'Event', 'Saved at', 'Changed', 'Pending',
+                 'Database'), list(_rows(self.server(parsed_args).revisions)))
+
+
+def _rows(revisions):
+    from nova_cells_persist.reconcile import fields
+    before = None
+    for each in revisions:
+        try:
+            after = fields.flat(each.row.spec)
+            changed = ', '.join(fields.top_level(fields.differences(
+                after if before is None else before, after)))
+        except ValueError:
+            after, changed = None, 'unreadable'
+        yield (each.row.revision, each.row.event, str(each.row.created_at),
+               changed, bool(each.row.pending), each.database)
+        before = after

@@ -1,0 +1,32 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What is wrong with a database, for the one who has to mend it."""
+
+from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
+
+
+def of(exc):
+    """Return in one line what an exception says of a database.
+
+    Not what it may say of a password.
+    """
+    if isinstance(exc, db_exc.DBNonExistentTable):
+        return ('it has no table %s, run "nova-manage api_db sync" first' %
+                exc.table)
+    if (isinstance(exc, (sa_exc.ArgumentError, ValueError)) and
+            not isinstance(exc, sa_exc.NoSuchModuleError)):
+        # What SQLAlchemy says repeats it, with the password.
+        return 'its connection is no URL that SQLAlchemy can parse'
+    text = str(getattr(exc, 'orig', None) or exc).strip()
+    return (text or type(exc).__name__).splitlines()[0].rstrip('.')

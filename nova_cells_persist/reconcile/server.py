@@ -1,0 +1,115 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""All that is persisted of one server's request spec, as it stands.
+
+Nothing is written for it: what Nova's objects would land, adopt or heal while
+they read is what an operator wants to see.
+"""
+
+import collections
+import contextlib
+
+from sqlalchemy import exc as sa_exc
+
+from oslo_db import exception as db_exc
+
+from nova_cells_persist.db import database
+from nova_cells_persist.db import reason
+from nova_cells_persist.db import request_spec as db_spec
+from nova_cells_persist import exception
+from nova_cells_persist.objects import cells
+
+#: ``row`` is of the table request_spec, ``database`` the name of where it is.
+Revision = collections.namedtuple('Revision', 'row database')
+
+API_DATABASE = 'API database'
+OWN_DATABASE = 'database of this cell'
+
+
+class Server:
+    """One server in the API database and in its cell's.
+
+    :ivar instance_uuid: its uuid
+    :ivar cell: its CellMapping, None if it has no cell or this process serves
+        one cell
+    :ivar nova_spec: the JSON in Nova's own row, None if there is none or this
+        process serves one cell
+    :ivar revisions: a list of Revision, oldest first
+    """
+
+    def __init__(self, context, instance_uuid):
+        """Read it.
+
+        :param context: an admin context, not targeted
+        :raises: UnknownServer if no database has a request spec of it,
+            DatabaseError if one of them does not answer
+        """
+        self.instance_uuid = instance_uuid
+        self.cell = self.nova_spec = None
+        self.revisions = []
+        if database.is_cell_level():
+            self._read_revisions(context, OWN_DATABASE)
+        else:
+            self._read_api(context)
+            if self.cell is not None:
+                self._read_revisions(cells.targeted(context, self.cell),
+                                     name_of(self.cell))
+        if self.nova_spec is None and not self.revisions:
+            raise exception.UnknownServer(instance_uuid=instance_uuid)
+        self.revisions.sort(key=lambda each: each.row.revision)
+
+    def revision(self, number):
+        """Return one Revision.
+
+        :raises: UnknownRevision
+        """
+        for each in self.revisions:
+            if each.row.revision == number:
+                return each
+        raise exception.UnknownRevision(
+            instance_uuid=self.instance_uuid, number=number,
+            known=', '.join(str(each.row.revision)
+                            for each in self.revisions) or 'none')
+
+    def _read_api(self, context):
+        with _answering(API_DATABASE):
+            self.cell = cells.of_servers(
+                context, [self.instance_uuid]).get(self.instance_uuid)
+            with database.api_reader(context) as session:
+                self.nova_spec = db_spec.nova_spec(
+                    session, self.instance_uuid)
+        self._read_revisions(context, API_DATABASE)
+
+    def _read_revisions(self, context, name):
+        with _answering(name):
+            with database.reader(context) as session:
+                self.revisions += [
+                    Revision(row, name) for row in
+                    db_spec.revisions(session, self.instance_uuid)]
+
+
+def name_of(cell):
+    """Return the database of a cell in words.
+
+    :param cell: a CellMapping
+    """
+    return 'database of cell %s' % (cell.name or cell.uuid)
+
+
+@contextlib.contextmanager
+def _answering(name):
+    try:
+        yield
+    except (db_exc.DBError, db_exc.CantStartEngineError,
+            sa_exc.SQLAlchemyError) as exc:
+        raise exception.DatabaseError(database=name, reason=reason.of(exc))

@@ -1,0 +1,110 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""nova-cells-persist spec, on the servers of a cloud that runs."""
+
+from tests.functional import base
+from tests.functional import command
+
+NOBODY = '00000000-1111-2222-3333-444444444444'
+
+
+class SpecTestCase(command.CommandMixin, base.CloudTestCase):
+
+    def in_words(self, cell):
+        return 'database of cell %s' % cell
+
+    def history(self, server_id):
+        return [(row['Revision'], row['Event'], row['Changed'],
+                 row['Database'])
+                for row in self.asked('spec', 'history', server_id)]
+
+    def test_in_flight(self):
+        with self.held_builds():
+            server_id = self.accept()['id']
+            self.assertEqual([(1, 'create', '', 'API database')],
+                             self.history(server_id))
+            shown = self.asked('spec', 'show', server_id)
+        self.assertEqual(self.flavors[0]['name'], shown['flavor.name'])
+        self.assertEqual('request_specs, API database', shown['stored in'])
+
+    def test_resized(self):
+        server = self.boot(host='host1')
+        self._start_compute('host2', cell_name='cell1')
+        self._resize_server(server, self.flavors[1]['id'])
+        history = self.history(server['id'])
+        self.assertEqual((1, 'create', '', self.in_words('cell1')),
+                         history[0])
+        number, event, changed, _ = history[-1]
+        self.assertEqual('resize', event)
+        self.assertIn('flavor', changed)
+        self.assertNotIn('image', changed)
+
+        flavor = [self.asked('spec', 'show', server['id'], *revision)[
+                  'flavor.flavorid'] for revision in (
+                      (), ('--revision', str(number)), ('--revision', '1'))]
+        self.assertEqual([self.flavors[1]['id'], self.flavors[1]['id'],
+                          self.flavors[0]['id']], flavor)
+
+    def test_reads_only(self):
+        server = self.boot(host='host1')
+        self.execute('DELETE FROM request_specs WHERE instance_uuid = :uuid',
+                     uuid=server['id'])
+        before = self.everything(server['id'])
+        shown = self.asked('spec', 'show', server['id'])
+        self.assertEqual('request_spec, ' + self.in_words('cell1'),
+                         shown['stored in'])
+        self.history(server['id'])
+        self.assertEqual(before, self.everything(server['id']))
+
+    def test_in_the_conductor_of_a_cell(self):
+        server = self.boot(host='host1')
+        with self.cell_level('cell1'):
+            self.assertEqual([(1, 'create', '', 'database of this cell')],
+                             self.history(server['id']))
+            shown = self.asked('spec', 'show', server['id'])
+        self.assertEqual('request_spec, database of this cell',
+                         shown['stored in'])
+
+    def test_unreadable(self):
+        server = self.boot(host='host1')
+        self.execute("UPDATE request_specs SET spec = '{' "
+                     'WHERE instance_uuid = :uuid', uuid=server['id'])
+        self.execute("UPDATE request_spec SET spec = '[]' "
+                     'WHERE instance_uuid = :uuid', 'cell1',
+                     uuid=server['id'])
+        status, stdout, stderr = self.command('spec', 'show', server['id'])
+        self.assertEqual((1, ''), (status, stdout))
+        self.assertIn('Table request_specs in the API database: the row of '
+                      'server %s cannot be read' % server['id'], stderr)
+        self.assertEqual('unreadable', self.history(server['id'])[0][2])
+
+    def refused(self, *argv):
+        status, stdout, stderr = self.command('spec', *argv)
+        self.assertEqual((1, ''), (status, stdout))
+        return stderr
+
+    def test_unknown(self):
+        for verb in ('show', 'history'):
+            self.assertIn('No request spec of server %s' % NOBODY,
+                          self.refused(verb, NOBODY))
+        server = self.boot(host='host1')
+        self.assertIn('has no revision 7; its revisions are: 1.',
+                      self.refused('show', server['id'], '--revision', '7'))
+
+    def test_dead_cell(self):
+        server = self.boot(host='host1')
+        with self.dead_cell('cell1'):
+            self.assertEqual(
+                'The database of cell cell1 cannot be used: nothing answers. '
+                'Mend that, then run the command again.\n',
+                self.refused('show', server['id']))
