@@ -28,6 +28,13 @@ from nova_cells_persist import plugin
 
 NAMESPACE = 'nova_cells_persist.command'
 
+#: Exit statuses, beside 0: the command found something or left work to do, and
+#: said so; something went wrong; it was not called as it can be.
+FINDINGS, ERRORS, BAD_ARGUMENTS = 1, 2, 127
+
+# What cliff and argparse return for a command line that they do not know.
+_USAGE = 2
+
 # The part of a URL, or of what a driver makes of it, before its host.
 _CREDENTIALS = re.compile(r'[^\s\'"(]+@')
 
@@ -39,6 +46,8 @@ class CellsPersistApp(app.App):
     LOG = logging.getLogger(NAME)
     # Warnings and errors; what libraries do in between is for --verbose.
     DEFAULT_VERBOSE_LEVEL = 0
+
+    failed = False
 
     def __init__(self):
         super().__init__(
@@ -72,6 +81,9 @@ class CellsPersistApp(app.App):
         if not self.options.debug:
             record.exc_info = record.exc_text = None
         return True
+
+    def clean_up(self, cmd, result, err):
+        self.failed = err is not None
 
     def prepare_to_run_command(self, cmd):
         if not isinstance(cmd, (cliff_help.HelpCommand,
@@ -113,17 +125,23 @@ def main(argv=None):
     """Run a command.
 
     :param argv: the arguments; those of the process if None
-    :returns: the exit status: not zero if anything went wrong
+    :returns: the exit status: 0, FINDINGS, ERRORS or BAD_ARGUMENTS
     """
     argv = sys.argv[1:] if argv is None else argv
+    app = CellsPersistApp()
     try:
         # Without a command cliff would open a shell of its own.
-        return CellsPersistApp().run(argv or ['--help'])
+        status = app.run(argv or ['--help'])
     except cliff_help.HelpExit:
         return 0
     except exception.CellsPersistException as exc:
         print(exc, file=sys.stderr)
-        return 1
+        return ERRORS
+    except SystemExit as exc:   # argparse has said what is wrong
+        return BAD_ARGUMENTS if exc.code == _USAGE else exc.code
+    if app.failed:
+        return ERRORS
+    return BAD_ARGUMENTS if status == _USAGE else status
 
 
 if __name__ == '__main__':

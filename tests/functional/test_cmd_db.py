@@ -148,7 +148,7 @@ class CommandTestCase(base.BaseTestCase):
     def fail(self, *argv, **kwargs):
         """Run it, and return the lines of its output and of its errors."""
         status, output, errors = self.command(*argv, **kwargs)
-        self.assertEqual(1, status)
+        self.assertEqual(2, status)
         return output.splitlines(), errors.splitlines()
 
     def listed(self, *argv):
@@ -406,6 +406,13 @@ class CheckTestCase(CommandTestCase):
         self.assertEqual(1, len(errors))
         self.assertIn('database of cell dead cannot be used', errors[0])
 
+    def test_bad_arguments(self):
+        for argv in (['db', 'sync', '--cel', 'cell1', 'cell2'],
+                     ['db', 'check', '--no-such-option']):
+            status, output, errors = self.command(*argv)
+            self.assertEqual((127, ''), (status, output))
+            self.assertIn('error: unrecognized arguments', errors)
+
 
 class DropTestCase(CommandTestCase):
 
@@ -479,13 +486,14 @@ class HelpTestCase(CommandTestCase):
     def test_names_every_command(self):
         for argv in (['help'], ['--help']):
             output = '\n'.join(self.succeed(*argv))
-            for verb in ('sync', 'version', 'check', 'drop'):
-                self.assertIn('db %s  ' % verb, output)
+            for name in ('db sync', 'db version', 'db check', 'db drop',
+                         'spec show', 'spec history'):
+                self.assertIn('  %s  ' % name, output)
             self.assertIn('--config-file PATH', output)
 
     def test_mistyped(self):
         status, output, errors = self.command('db', 'snyc')
-        self.assertEqual(2, status)
+        self.assertEqual(127, status)
         self.assertIn('db sync', output + errors)
 
 
@@ -502,7 +510,7 @@ class ProcessTestCase(CommandTestCase):
     def test_sync_with_a_dead_cell(self):
         self.map_cell('dead', DEAD)
         run = self.process('db', 'sync')
-        self.assertEqual(1, run.returncode)
+        self.assertEqual(2, run.returncode)
         self.assertEqual(
             ['%s: brought from version none to version 001' % name
              for name in ALL], run.stdout.splitlines())
@@ -513,7 +521,7 @@ class ProcessTestCase(CommandTestCase):
     def test_drop_without_a_terminal(self):
         self.succeed('db', 'sync')
         run = self.process('db', 'drop', stdin=subprocess.DEVNULL)
-        self.assertEqual(1, run.returncode)
+        self.assertEqual(2, run.returncode)
         self.assertEqual(
             ['Nothing was dropped, since the answer was not "yes".'],
             run.stderr.splitlines())

@@ -83,14 +83,14 @@ class SpecTestCase(command.CommandMixin, base.CloudTestCase):
                      'WHERE instance_uuid = :uuid', 'cell1',
                      uuid=server['id'])
         status, stdout, stderr = self.command('spec', 'show', server['id'])
-        self.assertEqual((1, ''), (status, stdout))
+        self.assertEqual((2, ''), (status, stdout))
         self.assertIn('Table request_specs in the API database: the row of '
                       'server %s cannot be read' % server['id'], stderr)
         self.assertEqual('unreadable', self.history(server['id'])[0][2])
 
     def refused(self, *argv):
         status, stdout, stderr = self.command('spec', *argv)
-        self.assertEqual((1, ''), (status, stdout))
+        self.assertEqual((2, ''), (status, stdout))
         return stderr
 
     def test_unknown(self):
