@@ -41,11 +41,13 @@ class SpecTestCase(command.CommandMixin, base.CloudTestCase):
         server = self.boot(host='host1')
         self._start_compute('host2', cell_name='cell1')
         self._resize_server(server, self.flavors[1]['id'])
+        self._wait_for_assert(lambda: self.assertEqual(
+            ['create', 'resize'],
+            [row[1] for row in self.history(server['id'])]))
         history = self.history(server['id'])
         self.assertEqual((1, 'create', '', self.in_words('cell1')),
                          history[0])
-        number, event, changed, _ = history[-1]
-        self.assertEqual('resize', event)
+        number, _, changed, _ = history[-1]
         self.assertIn('flavor', changed)
         self.assertNotIn('image', changed)
 

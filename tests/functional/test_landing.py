@@ -139,12 +139,13 @@ class LandingTest(base.CloudTestCase):
             'resize': {'flavorRef': self.flavors[1]['id']}})
         server = self._wait_for_state_change(server, 'VERIFY_RESIZE')
         self.assertEqual('host3', server['OS-EXT-SRV-ATTR:host'])
-        self.assertEqual(self.flavors[1]['id'],
-                         self.flavor_persisted(server['id']))
-        # The context of the super-conductor is targeted at cell1 still.
+        # The super-conductor saves when its task is done, after all that can
+        # be seen of the server. Its context is targeted at cell1 still.
         self._wait_for_assert(lambda: self.assertEqual(
             [(1, 'create'), (2, 'resize')],
             self.revisions(server['id'], 'cell2')))
+        self.assertEqual(self.flavors[1]['id'],
+                         self.flavor_persisted(server['id']))
         self.assertEqual([], self.revisions(server['id'], 'cell1'))
 
         self._revert_resize(server)
