@@ -149,6 +149,11 @@ class UnknownServer(CellsPersistException):
                'database that this nova.conf knows. Check the uuid.')
 
 
+class NoInstance(CellsPersistException):
+    message = ('Server %(instance_uuid)s is not in the %(database)s, so there '
+               'is nothing to compare its request spec with.')
+
+
 class UnknownRevision(CellsPersistException):
     message = ('The request spec of server %(instance_uuid)s has no revision '
                '%(number)d; its revisions are: %(known)s.')

@@ -12,6 +12,8 @@
 
 """nova-cells-persist spec: the request spec of a server, and its revisions."""
 
+import contextlib
+
 from cliff import lister
 from cliff import show
 
@@ -54,14 +56,8 @@ class Show(_OfServer, show.ShowOne):
     def take_action(self, parsed_args):
         from nova_cells_persist.reconcile import fields
         server = self.server(parsed_args)
-        text, origin = _spec(server, parsed_args.revision)
-        try:
-            found = dict(origin, **fields.flat(text))
-        except ValueError as exc:
-            table, _, database = origin['stored in'].partition(', ')
-            raise exception.UnreadableRow(
-                table=table, database=database,
-                instance_uuid=server.instance_uuid, reason=exc)
+        _, origin = _spec(server, parsed_args.revision)
+        found = dict(origin, **_fields(server, parsed_args.revision))
         return tuple(found), tuple(map(fields.shown, found.values()))
 
 
@@ -104,3 +100,68 @@ def _rows(revisions):
         yield (each.row.revision, each.row.event, str(each.row.created_at),
                changed, bool(each.row.pending), each.database)
         before = after
+
+
+class Diff(_OfServer, lister.Lister):
+    """Show where the request spec of a server differs.
+
+    From the server itself; given a revision, that from the request spec;
+    given two, these from each other. The exit status is 1 if they differ.
+    """
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument('old', metavar='REV', type=int, nargs='?',
+                            help='The number of a revision.')
+        parser.add_argument('new', metavar='REV', type=int, nargs='?',
+                            help='The number of a second one.')
+        return parser
+
+    def take_action(self, parsed_args):
+        from nova_cells_persist.reconcile import fields
+        server = self.server(parsed_args)
+        if parsed_args.old is None:
+            columns = ('Request spec', 'Server')
+            before, after = _spec_and_instance(server)
+        else:
+            columns = tuple('Request spec' if number is None else
+                            'Revision %d' % number for number in
+                            (parsed_args.old, parsed_args.new))
+            before, after = (_fields(server, number) for number in
+                             (parsed_args.old, parsed_args.new))
+        names = fields.differences(before, after)
+        self._differ = bool(names)
+        return ('Field',) + columns, [
+            (name, fields.shown(before.get(name)),
+             fields.shown(after.get(name))) for name in names]
+
+    def run(self, parsed_args):
+        return super().run(parsed_args) or int(self._differ)
+
+
+def _spec_and_instance(server):
+    from nova import context
+    from nova_cells_persist.reconcile import facts
+    text, origin = _spec(server, None)
+    instance, group = server.instance(context.get_admin_context())
+    with _readable(server, origin):
+        claimed = facts.of_spec(text)
+    return claimed, facts.of_instance(instance, group, claimed)
+
+
+def _fields(server, number):
+    from nova_cells_persist.reconcile import fields
+    text, origin = _spec(server, number)
+    with _readable(server, origin):
+        return fields.flat(text)
+
+
+@contextlib.contextmanager
+def _readable(server, origin):
+    try:
+        yield
+    except ValueError as exc:
+        table, _, database = origin['stored in'].partition(', ')
+        raise exception.UnreadableRow(
+            table=table, database=database,
+            instance_uuid=server.instance_uuid, reason=exc)

@@ -168,7 +168,7 @@ def _alias_requests(instance, flavor):
     if not wanted:
         return []
     own = instance.pci_requests
-    if own and _aliases({'pci_requests': own.obj_to_primitive()}) == wanted:
+    if own and aliases({'pci_requests': own.obj_to_primitive()}) == wanted:
         return [without_placement(request) for request in own.requests
                 if request.alias_name is not None]
     return pci_request.get_pci_requests_from_flavor(flavor).requests
@@ -188,7 +188,7 @@ def without_placement(request):
 def _describes(data, flavor):
     try:
         return (data['flavor'][primitive.DATA]['id'] == flavor.id and
-                _aliases(data) == _aliases_of_flavor(flavor))
+                aliases(data) == _aliases_of_flavor(flavor))
     except (TypeError, KeyError) as exc:
         raise ValueError('it is not the JSON of a RequestSpec: %r' % exc)
 
@@ -198,8 +198,11 @@ def _image(data):
     return image and image[primitive.DATA].get('id')
 
 
-def _aliases(data):
-    """Return {alias: how many devices} that a request spec asks for."""
+def aliases(data):
+    """Return {alias: how many PCI devices} that a request spec asks for.
+
+    :param data: its fields, as of primitive.data()
+    """
     found = collections.Counter()
     for request in _pci_requests(data):
         fields = request[primitive.DATA]

@@ -19,9 +19,11 @@ they read is what an operator wants to see.
 import collections
 import contextlib
 
+from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
-from oslo_db import exception as db_exc
+from nova import exception as nova_exc
+from nova import objects
 
 from nova_cells_persist.db import database
 from nova_cells_persist.db import reason
@@ -80,6 +82,39 @@ class Server:
             instance_uuid=self.instance_uuid, number=number,
             known=', '.join(str(each.row.revision)
                             for each in self.revisions) or 'none')
+
+    def instance(self, context):
+        """Return the server itself.
+
+        :param context: an admin context, not targeted
+        :returns: (an Instance with its flavor and PCI requests; the uuid of
+            its server group or None, which is not known in a process that
+            serves one cell)
+        :raises: NoInstance if it is in no cell, DatabaseError
+        """
+        own = database.is_cell_level()
+        if not own and self.cell is None:
+            raise exception.NoInstance(instance_uuid=self.instance_uuid,
+                                       database='database of any cell')
+        name = OWN_DATABASE if own else name_of(self.cell)
+        cctxt = context if own else cells.targeted(context, self.cell)
+        try:
+            with _answering(name):
+                instance = objects.Instance.get_by_uuid(
+                    cctxt, self.instance_uuid,
+                    expected_attrs=['flavor', 'pci_requests'])
+        except nova_exc.InstanceNotFound:
+            raise exception.NoInstance(instance_uuid=self.instance_uuid,
+                                       database=name)
+        return instance, None if own else self._group(context)
+
+    def _group(self, context):
+        try:
+            with _answering(API_DATABASE):
+                return objects.InstanceGroup.get_by_instance_uuid(
+                    context, self.instance_uuid).uuid
+        except nova_exc.InstanceGroupNotFound:
+            return None
 
     def _read_api(self, context):
         with _answering(API_DATABASE):

@@ -487,7 +487,7 @@ class HelpTestCase(CommandTestCase):
         for argv in (['help'], ['--help']):
             output = '\n'.join(self.succeed(*argv))
             for name in ('db sync', 'db version', 'db check', 'db drop',
-                         'spec show', 'spec history'):
+                         'spec show', 'spec history', 'spec diff'):
                 self.assertIn('  %s  ' % name, output)
             self.assertIn('--config-file PATH', output)
 

@@ -12,6 +12,10 @@
 
 """nova-cells-persist spec, on the servers of a cloud that runs."""
 
+import json
+
+from nova import objects
+
 from tests.functional import base
 from tests.functional import command
 
@@ -56,6 +60,72 @@ class SpecTestCase(command.CommandMixin, base.CloudTestCase):
                       (), ('--revision', str(number)), ('--revision', '1'))]
         self.assertEqual([self.flavors[1]['id'], self.flavors[1]['id'],
                           self.flavors[0]['id']], flavor)
+
+    def differs(self, *argv):
+        """Return {field: the two values} that spec diff finds."""
+        status, stdout, stderr = self.command('spec', 'diff', *argv,
+                                              '-f', 'json')
+        self.assertEqual('', stderr)
+        rows = json.loads(stdout)
+        self.assertEqual(int(bool(rows)), status)
+        return {row.pop('Field'): list(row.items()) for row in rows}
+
+    def member(self, group):
+        return self._wait_for_state_change(
+            self.accept(hints={'group': group}), 'ACTIVE')
+
+    def test_diff_of_a_server_as_it_was_asked_for(self):
+        group = self.create_group()
+        for server in (
+                self.boot(host='host1'),
+                self._create_server(
+                    az='nova:host3', networks='none',
+                    flavor_id=self.flavors[1]['id']),
+                self.member(group)):
+            self.assertEqual({}, self.differs(server['id']))
+
+    def test_diff_of_revisions(self):
+        server = self.boot(host='host1')
+        spec = self.spec(server['id'])
+        spec.scheduler_hints = {'colour': ['blue']}
+        spec.save()
+        one = {'scheduler_hints.colour': [
+            ('Revision 1', None), ('Revision 2', '["blue"]')]}
+        found = self.differs(server['id'], '1', '2')
+        self.assertEqual(one['scheduler_hints.colour'],
+                         found['scheduler_hints.colour'])
+        self.assertEqual({}, self.differs(server['id'], '2', '2'))
+        self.assertEqual({}, self.differs(server['id'], '2'))
+        self.assertEqual(
+            [('Revision 1', None), ('Request spec', '["blue"]')],
+            self.differs(server['id'], '1')['scheduler_hints.colour'])
+
+    def test_diff_from_the_server(self):
+        group = self.create_group()
+        server = self.member(group)
+        spec = self.spec(server['id'])
+        spec.flavor = objects.Flavor.get_by_flavor_id(
+            self.context, self.flavors[1]['id'])
+        spec.availability_zone = 'elsewhere'
+        spec.save()
+        self.api.api_delete('/os-server-groups/%s' % group)
+        found = self.differs(server['id'])
+        self.assertEqual(
+            [('Request spec', self.flavors[1]['name']),
+             ('Server', self.flavors[0]['name'])], found['flavor.name'])
+        self.assertEqual(
+            [('Request spec', 'elsewhere'), ('Server', 'nova')],
+            found['availability_zone'])
+        self.assertEqual(
+            [('Request spec', group), ('Server', None)],
+            found['instance_group.uuid'])
+        self.assertNotIn('image.id', found)
+
+    def test_diff_in_flight(self):
+        with self.held_builds():
+            server_id = self.accept()['id']
+            self.assertIn('is not in the database of any cell',
+                          self.refused('diff', server_id))
 
     def test_reads_only(self):
         server = self.boot(host='host1')

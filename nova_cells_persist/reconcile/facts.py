@@ -1,0 +1,73 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What a request spec and its server should say alike.
+
+Only what a server keeps, under the names of the request spec's fields.
+"""
+
+from nova_cells_persist.objects import contract
+from nova_cells_persist.objects import primitive
+from nova_cells_persist.reconcile import fields
+
+#: What there is of a flavor, beside its extra specs. The rest says who may
+#: see it, or is of its row.
+_FLAVOR = ('flavorid', 'name', 'vcpus', 'memory_mb', 'root_gb',
+           'ephemeral_gb', 'swap')
+
+
+def of_spec(text):
+    """Return what a request spec says of its server.
+
+    :param text: the JSON of the RequestSpec
+    :returns: {name with dots: value}
+    :raises: ValueError if it is not the JSON of an object
+    """
+    flat = fields.flat(text)
+    found = _of_flavor(flat)
+    found['image.id'] = flat.get('image.id')
+    found['instance_group.uuid'] = flat.get('instance_group.uuid')
+    found['availability_zone'] = flat.get('availability_zone')
+    found.update(_of_aliases(primitive.data(text)))
+    return found
+
+
+def of_instance(instance, group_uuid, claimed):
+    """Return the same of the server itself.
+
+    :param instance: an Instance with its flavor and PCI requests
+    :param group_uuid: of the server group that it is a member of, or None
+    :param claimed: as of of_spec(); a server for which no availability zone
+        was asked may be in any
+    """
+    flavor = primitive.dumps({primitive.DATA: {
+        'flavor': instance.flavor.obj_to_primitive()}})
+    found = _of_flavor(fields.flat(flavor))
+    found['image.id'] = instance.image_ref or None
+    found['instance_group.uuid'] = group_uuid
+    found['availability_zone'] = (
+        claimed['availability_zone'] and instance.availability_zone)
+    found.update(_of_aliases({
+        'pci_requests': instance.pci_requests and
+        instance.pci_requests.obj_to_primitive()}))
+    return found
+
+
+def _of_flavor(flat):
+    wanted = {'flavor.%s' % name for name in _FLAVOR}
+    return {name: value for name, value in flat.items()
+            if name in wanted or name.startswith('flavor.extra_specs.')}
+
+
+def _of_aliases(data):
+    return {'pci_requests.%s' % alias: count
+            for alias, count in contract.aliases(data).items()}
