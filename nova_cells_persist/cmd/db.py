@@ -96,6 +96,7 @@ def _own_cell():
 
 def _cells(wanted):
     from nova import context
+    from nova_cells_persist.db import database
     from nova_cells_persist.db import migration
     admin = context.get_admin_context()
     try:
@@ -109,7 +110,7 @@ def _cells(wanted):
             raise exception.UnknownCell(
                 name=name, known=', '.join(
                     cell.name or cell.uuid for cell in mappings) or 'none')
-    return [('database of cell %s' % (cell.name or cell.uuid),
+    return [(database.name_of(cell),
              functools.partial(migration.mapped_schema, cell))
             for cell in mappings
             if not wanted or {cell.name, cell.uuid} & set(wanted)]

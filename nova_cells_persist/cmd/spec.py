@@ -56,8 +56,9 @@ class Show(_OfServer, show.ShowOne):
     def take_action(self, parsed_args):
         from nova_cells_persist.reconcile import fields
         server = self.server(parsed_args)
-        _, origin = _spec(server, parsed_args.revision)
-        found = dict(origin, **_fields(server, parsed_args.revision))
+        text, origin = _spec(server, parsed_args.revision)
+        with _readable(server, origin):
+            found = dict(origin, **fields.flat(text))
         return tuple(found), tuple(map(fields.shown, found.values()))
 
 

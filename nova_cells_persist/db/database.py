@@ -66,6 +66,14 @@ def name(context):
     return 'database of this cell'
 
 
+def name_of(cell):
+    """Return the database of a cell in words.
+
+    :param cell: a CellMapping
+    """
+    return 'database of cell %s' % (cell.name or cell.uuid)
+
+
 def reader(context):
     """Return a context manager that yields a session, to read."""
     return _facade(context).reader.using(context)

@@ -65,7 +65,7 @@ class Server:
             self._read_api(context)
             if self.cell is not None:
                 self._read_revisions(cells.targeted(context, self.cell),
-                                     name_of(self.cell))
+                                     database.name_of(self.cell))
         if self.nova_spec is None and not self.revisions:
             raise exception.UnknownServer(instance_uuid=instance_uuid)
         self.revisions.sort(key=lambda each: each.row.revision)
@@ -96,7 +96,7 @@ class Server:
         if not own and self.cell is None:
             raise exception.NoInstance(instance_uuid=self.instance_uuid,
                                        database='database of any cell')
-        name = OWN_DATABASE if own else name_of(self.cell)
+        name = OWN_DATABASE if own else database.name_of(self.cell)
         cctxt = context if own else cells.targeted(context, self.cell)
         try:
             with _answering(name):
@@ -131,14 +131,6 @@ class Server:
                 self.revisions += [
                     Revision(row, name) for row in
                     db_spec.revisions(session, self.instance_uuid)]
-
-
-def name_of(cell):
-    """Return the database of a cell in words.
-
-    :param cell: a CellMapping
-    """
-    return 'database of cell %s' % (cell.name or cell.uuid)
 
 
 @contextlib.contextmanager
