@@ -71,7 +71,7 @@ def restored(text, history, instance, flavor, failed=None):
                    primitive.data(after.spec))
     if not _describes(content, flavor):
         content.update(_earlier(history, flavor) or
-                       _derived(content, instance, flavor))
+                       of_flavor(content, instance, flavor))
     return primitive.dumps(primitive.without_changes(
         dict(whole, **{primitive.DATA: content})))
 
@@ -134,8 +134,15 @@ def _earlier(history, flavor):
     return None
 
 
-def _derived(content, instance, flavor):
-    """Return FIELDS as API.resize() of nova/compute/api.py makes them."""
+def of_flavor(content, instance, flavor):
+    """Return FIELDS as API.resize() of nova/compute/api.py makes them.
+
+    :param content: the fields of the request spec
+    :param instance: an Instance
+    :param flavor: the Flavor that it has
+    :returns: {field: primitive}; without the PCI requests if they cannot be
+        told
+    """
     numa = hardware.numa_get_constraints(flavor, instance.image_meta)
     fields = {
         'flavor': flavor.obj_to_primitive(),
@@ -212,9 +219,18 @@ def aliases(data):
 
 
 def _aliases_of_flavor(flavor):
+    return wanted_aliases(
+        flavor.extra_specs if 'extra_specs' in flavor else {})
+
+
+def wanted_aliases(extra_specs):
+    """Return {alias: how many PCI devices} that a flavor asks for.
+
+    :param extra_specs: of the flavor, a dict
+    :raises: ValueError if that is not written as Nova reads it
+    """
     found = collections.Counter()
-    specs = flavor.extra_specs if 'extra_specs' in flavor else {}
-    for one in filter(None, specs.get(ALIAS, '').split(',')):
+    for one in filter(None, extra_specs.get(ALIAS, '').split(',')):
         name, _, count = one.partition(':')
         found[name.strip()] += int(count)
     return found

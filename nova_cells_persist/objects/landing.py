@@ -27,7 +27,6 @@ from nova import exception as nova_exc
 
 from nova_cells_persist.db import database
 from nova_cells_persist.db import request_spec as db_spec
-from nova_cells_persist import exception
 from nova_cells_persist.objects import cells
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import revision
@@ -57,9 +56,11 @@ def land(context, instance_uuid, cell, save_mapping):
         left = cells.of_servers(context, [instance_uuid]).get(instance_uuid)
         if left is not None and left.uuid == cell.uuid:
             return save_mapping()
-        rows = _rows_from(context, instance_uuid, left)
+        rows = left is not None and _take(
+            cells.targeted(context, left), instance_uuid)
     cctxt = cells.targeted(context, cell)
-    landed = bool(rows) and _put(cctxt, instance_uuid, rows)
+    landed = (_put(cctxt, instance_uuid, rows) if rows else
+              _adopt(cctxt, instance_uuid))
     try:
         with database.api_writer(context) as session:
             save_mapping()
@@ -72,7 +73,7 @@ def land(context, instance_uuid, cell, save_mapping):
         if landed:
             _remove(cctxt, [instance_uuid])
         raise
-    if landed and left is not None:
+    if landed and rows and left is not None:
         _remove(cells.targeted(context, left), [instance_uuid],
                 last=rows[-1]['revision'])
 
@@ -91,26 +92,32 @@ def _copies(session, instance_uuid):
     return rows
 
 
-def _rows_from(context, instance_uuid, left):
-    """Return what is to land for a server without revisions in the API.
+@cells.fail_softly('its landing')
+@cells.retry_on_deadlock
+def _adopt(context, instance_uuid):
+    """Make Nova's row the first revision of a server that has none.
 
-    It moves here from another cell, or it was accepted by an API node
-    without the plugin; then Nova's row is its first revision.
+    It was accepted by an API node without the plugin.
+
+    :param context: targeted at the cell
+    :returns: whether one was written
     """
-    if left is not None:
-        rows = _take(cells.targeted(context, left), instance_uuid)
-        if rows:
-            return rows
     with database.api_reader(context) as session:
         text = db_spec.nova_spec(session, instance_uuid)
     try:
-        return [revision.row(instance_uuid, 1, 'adopt',
-                             primitive.compact(text))] if text else []
+        row = text and revision.row(instance_uuid, 1, 'adopt',
+                                    primitive.compact(text))
     except ValueError as exc:
-        LOG.warning('%s', exception.UnreadableRow(
-            table='request_specs', database='API database',
-            instance_uuid=instance_uuid, reason=exc))
-        return []
+        LOG.warning('%s', revision.unreadable(instance_uuid, exc))
+        return False
+    if not row:
+        return False
+    try:
+        with database.writer(context) as session:
+            db_spec.insert(session, [row])
+    except db_exc.DBDuplicateEntry:
+        return False   # it has revisions there: an operator has mapped it
+    return True
 
 
 @cells.fail_softly('reading its revisions')

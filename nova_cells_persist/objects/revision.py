@@ -182,7 +182,7 @@ def agrees(history, text):
 
 
 @cells.fail_softly('reconciling it with the copy')
-def reconcile(context, instance_uuid):
+def reconcile(context, instance_uuid, event='reload'):
     """Bring Nova's row and the newest revision together.
 
     - The newest revision is pending, and Nova's row is what that is based
@@ -192,6 +192,7 @@ def reconcile(context, instance_uuid):
     - There is no revision, or an older one: Nova's row becomes one.
 
     :param context: targeted at the cell, in a process at the API level
+    :param event: what a new revision is called
     :returns: the number of the newest revision, 0 if there is none, False if
         the cell cannot be read
     """
@@ -203,9 +204,11 @@ def reconcile(context, instance_uuid):
         digest = text and _digest(text, instance_uuid)
         if digest is None:
             return number   # reading it will rebuild it
-        same = last and primitive.digest(last.spec) == digest
-        promote = (last and last.pending and not same and
-                   last.base_digest == digest)
+        theirs = last and _digest_of_copy(last)
+        same = theirs == digest
+        # One that is damaged is followed by a new one.
+        promote = bool(theirs and last.pending and not same and
+                       last.base_digest == digest)
         if promote:
             db_spec.update_nova_spec(session, instance_uuid, last.spec)
     if same or promote:
@@ -215,7 +218,14 @@ def reconcile(context, instance_uuid):
     if last and last.pending:
         _warn_of_conflict(context, instance_uuid, number)
     return follow(context, instance_uuid, number, primitive.compact(text),
-                  'reload') or number
+                  event) or number
+
+
+def _digest_of_copy(last):
+    try:
+        return primitive.digest(last.spec)
+    except ValueError:
+        return None
 
 
 def _warn_of_conflict(context, instance_uuid, number):
