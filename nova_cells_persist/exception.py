@@ -149,14 +149,76 @@ class UnknownServer(CellsPersistException):
                'database that this nova.conf knows. Check the uuid.')
 
 
+class UnknownBuild(CellsPersistException):
+    message = ('Server %(instance_uuid)s is not being built: it is in a '
+               'cell, was deleted or never was. "nova-cells-persist build '
+               'explain" tells which.')
+
+
 class NoInstance(CellsPersistException):
     message = ('Server %(instance_uuid)s is not in the %(database)s, so there '
                'is nothing to compare its request spec with.')
 
 
+class NoSpec(CellsPersistException):
+    message = ('Server %(instance_uuid)s has no request spec in the API '
+               'database. "nova-cells-persist heal missing-spec" rebuilds '
+               'it.')
+
+
+class ServerBusy(CellsPersistException):
+    message = ('Server %(instance_uuid)s is in the middle of a task '
+               '(%(task)s), so its request spec was left as it is. Run the '
+               'command again when that has ended.')
+
+
+class NoFormerRevision(CellsPersistException):
+    message = ('No revision of the request spec of server %(instance_uuid)s '
+               'says anything else than the request spec does now.')
+
+
 class UnknownRevision(CellsPersistException):
     message = ('The request spec of server %(instance_uuid)s has no revision '
                '%(number)d; its revisions are: %(known)s.')
+
+
+class EmptyCell(CellsPersistException):
+    message = ('The %(database)s has no server at all, though servers are '
+               'mapped to it. Nothing was changed anywhere: see whether its '
+               'cell mapping connects to the right database.')
+
+
+class SharedDatabase(CellsPersistException):
+    message = ('The cell mappings of the %(one)s and of the %(other)s '
+               'connect to the same database. Nothing was changed anywhere: '
+               'correct the one that is wrong with "nova-manage cell_v2 '
+               'update_cell".')
+
+
+class UndoFile(CellsPersistException):
+    message = ('The undo file %(path)s cannot be used: %(reason)s. Nothing '
+               'was changed for want of it.')
+
+
+class ChangedSince(CellsPersistException):
+    message = ('Server %(instance_uuid)s has been changed since it was '
+               'repaired (%(code)s), so it was left as it is.')
+
+
+class ByHand(CellsPersistException):
+    message = 'This is not mended by itself: %(evidence)s. %(repair)s.'
+
+
+class NothingToRebuildFrom(CellsPersistException):
+    message = ('The request spec of server %(instance_uuid)s cannot be '
+               'rebuilt: there is no revision of it that can be read, and '
+               'the server itself does not tell enough.')
+
+
+class NotWritten(CellsPersistException):
+    message = ('The copy of the request spec of server %(instance_uuid)s '
+               'could not be written in the %(database)s. See the log, then '
+               'run the command again.')
 
 
 class SpecTooLarge(CellsPersistException):

@@ -19,6 +19,7 @@ from cliff import command
 from cliff import lister
 from oslo_config import cfg
 
+from nova_cells_persist.cmd import main
 from nova_cells_persist.db import reason
 from nova_cells_persist import exception
 
@@ -74,6 +75,7 @@ class _Schemas:
 
 def _chosen(args):
     """Return (name, function that opens the Schema) of each database."""
+    from nova_cells_persist.db import database
     from nova_cells_persist.db import migration
     if not cfg.CONF.api_database.connection:
         if args.api or args.cell:
@@ -81,7 +83,7 @@ def _chosen(args):
         return _own_cell()
     chosen = []
     if args.api or not args.cell:
-        chosen.append(('API database', migration.api_schema))
+        chosen.append((database.API_DATABASE, migration.api_schema))
     if args.cell or not args.api:
         chosen.extend(_cells(args.cell))
     return chosen
@@ -89,9 +91,10 @@ def _chosen(args):
 
 def _own_cell():
     from nova import context
+    from nova_cells_persist.db import database
     from nova_cells_persist.db import migration
     admin = context.get_admin_context()
-    return [('database of this cell', lambda: migration.cell_schema(admin))]
+    return [(database.OWN_DATABASE, lambda: migration.cell_schema(admin))]
 
 
 def _cells(wanted):
@@ -162,7 +165,8 @@ class Check(_Schemas, lister.Lister):
         return ('Database', 'Difference'), rows
 
     def run(self, parsed_args):
-        return super().run(parsed_args) or int(self._differ)
+        return super().run(parsed_args) or (
+            main.FINDINGS if self._differ else 0)
 
 
 class Drop(_Schemas, command.Command):

@@ -47,7 +47,8 @@ class CellsPersistApp(app.App):
     # Warnings and errors; what libraries do in between is for --verbose.
     DEFAULT_VERBOSE_LEVEL = 0
 
-    failed = False
+    #: Whether a command was run, and whether that has failed.
+    has_run = failed = False
 
     def __init__(self):
         super().__init__(
@@ -83,6 +84,7 @@ class CellsPersistApp(app.App):
         return True
 
     def clean_up(self, cmd, result, err):
+        self.has_run = True
         self.failed = err is not None
 
     def prepare_to_run_command(self, cmd):
@@ -92,8 +94,18 @@ class CellsPersistApp(app.App):
 
 
 def _configure(options):
+    argv = []
+    for path in options.config_file:
+        argv += ['--config-file', path]
+    for path in options.config_dir:
+        argv += ['--config-dir', path]
+    configure(argv)
+
+
+def configure(argv):
     """Read nova.conf, so that Nova's objects can be used.
 
+    :param argv: the arguments for oslo.config
     :raises: SetupError if there is no Nova beside us, or not a supported one
     """
     plugin.check_supported()
@@ -102,13 +114,8 @@ def _configure(options):
     from nova import config
     from nova import objects
 
-    argv = ['nova-cells-persist']
-    for path in options.config_file:
-        argv += ['--config-file', path]
-    for path in options.config_dir:
-        argv += ['--config-dir', path]
     # With RPC: a cell mapping cannot be read without its options.
-    config.parse_args(argv, configure_db=False)
+    config.parse_args(['nova-cells-persist'] + argv, configure_db=False)
     # Somebody waits at a terminal: a database that does not answer is said
     # at once, not after the minutes for which a service would try again.
     for group in ('database', 'api_database'):
@@ -141,7 +148,7 @@ def main(argv=None):
         return BAD_ARGUMENTS if exc.code == _USAGE else exc.code
     if app.failed:
         return ERRORS
-    return BAD_ARGUMENTS if status == _USAGE else status
+    return BAD_ARGUMENTS if status == _USAGE and not app.has_run else status
 
 
 if __name__ == '__main__':

@@ -12,11 +12,15 @@
 
 """nova-cells-persist spec: the request spec of a server, and its revisions."""
 
+import argparse
 import contextlib
 
+from cliff import command
 from cliff import lister
 from cliff import show
 
+from nova_cells_persist.cmd import main
+from nova_cells_persist.cmd import options
 from nova_cells_persist import exception
 
 
@@ -25,8 +29,7 @@ class _OfServer:
 
     def get_parser(self, prog_name):
         parser = super().get_parser(prog_name)
-        parser.add_argument('uuid', metavar='UUID',
-                            help='The uuid of the server.')
+        options.add_uuid(parser)
         return parser
 
     def server(self, parsed_args):
@@ -64,10 +67,10 @@ class Show(_OfServer, show.ShowOne):
 
 def _spec(server, number):
     """Return the JSON of a request spec, and a dict of where it is from."""
-    from nova_cells_persist.reconcile import server as of
+    from nova_cells_persist.db import database
     if number is None and server.nova_spec is not None:
         return server.nova_spec, {'stored in': 'request_specs, %s' %
-                                  of.API_DATABASE}
+                                  database.API_DATABASE}
     found = (server.revisions[-1] if number is None
              else server.revision(number))
     return found.row.spec, {
@@ -137,7 +140,68 @@ class Diff(_OfServer, lister.Lister):
              fields.shown(after.get(name))) for name in names]
 
     def run(self, parsed_args):
-        return super().run(parsed_args) or int(self._differ)
+        return super().run(parsed_args) or (
+            main.FINDINGS if self._differ else 0)
+
+
+class Restore(_OfServer, command.Command):
+    """Put back a revision of the request spec of a server.
+
+    It becomes a new one, so nothing of the history is lost. What of it does
+    not describe the server as it is holds until the next move looks.
+    """
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--revision', metavar='N', type=int,
+            help='Which one. Default: the last that says anything else than '
+                 'the request spec does now.')
+        return parser
+
+    def take_action(self, parsed_args):
+        from nova import context
+        from nova_cells_persist.reconcile import sync
+        number = sync.restore(context.get_admin_context(),
+                              self.server(parsed_args), parsed_args.revision)
+        self.app.stdout.write(
+            'The request spec says what that revision says already.\n'
+            if number is None else 'Revision %d was put back.\n' % number)
+
+
+class Sync(_OfServer, command.Command):
+    """Make the request spec of a server say what the server is.
+
+    In those fields in which "spec diff" shows a difference. A server for
+    which no availability zone was asked is not tied to the one that it is in.
+    """
+
+    FIELDS = ('flavor', 'az', 'image', 'group', 'pci')
+
+    def get_parser(self, prog_name):
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--field', metavar='FIELD,...', type=self._fields,
+            default=self.FIELDS,
+            help='Only these: %s.' % ', '.join(self.FIELDS))
+        return parser
+
+    def _fields(self, text):
+        names = text.split(',')
+        for name in names:
+            if name not in self.FIELDS:
+                raise argparse.ArgumentTypeError(
+                    '%r is none of %s' % (name, ', '.join(self.FIELDS)))
+        return names
+
+    def take_action(self, parsed_args):
+        from nova import context
+        from nova_cells_persist.reconcile import sync
+        changed = sync.sync(context.get_admin_context(),
+                            self.server(parsed_args), parsed_args.field)
+        self.app.stdout.write(
+            'Changed: %s.\n' % ', '.join(changed) if changed
+            else 'Nothing differs.\n')
 
 
 def _spec_and_instance(server):

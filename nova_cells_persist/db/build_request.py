@@ -27,6 +27,12 @@ _NOVA = api_models.BuildRequest.__table__
 _SPECS = api_models.RequestSpec.__table__
 _MAPPINGS = api_models.InstanceMapping.__table__
 
+_CELLS = api_models.CellMapping.__table__
+
+#: What the API database knows of a server beside its build.
+_OF_SERVER = (_SPECS.c.spec, _MAPPINGS.c.id.is_not(None).label('is_mapped'),
+              _CELLS.c.name.label('cell'))
+
 #: What there is to know of a build without its JSON.
 _MARK = (_TABLE.c.id, _TABLE.c.mirror_id, _TABLE.c.instance_uuid,
          _TABLE.c.project_id, _TABLE.c.created_at, _TABLE.c.updated_at)
@@ -155,6 +161,44 @@ def nova_only(session, beyond):
         .order_by(_NOVA.c.id)).fetchall()
 
 
+def all_in_flight(session, before=None, project_id=None, uuid=None):
+    """Return what is in flight, the oldest first, as it is in both tables.
+
+    :param before: a datetime; only what was accepted until then
+    :param project_id: only of this project
+    :param uuid: only of this server
+    :returns: a list of rows: the columns of the plugin's table, NULL where it
+        has no row; ``mirror``, the JSON of the instance in Nova's, which is
+        read only where it is needed; ``accepted_at``, ``project`` and
+        ``server`` of either; ``spec`` and ``is_mapped``; ``cell``, the name
+        of the cell or NULL
+    """
+    ours = sa.select(
+        _TABLE, sa.null().label('mirror'),
+        _TABLE.c.created_at.label('accepted_at'),
+        _TABLE.c.project_id.label('project'),
+        _TABLE.c.instance_uuid.label('server'),
+        *_OF_SERVER).select_from(_with_server(_TABLE)).where(is_build())
+    # What only Nova's table has.
+    theirs = sa.select(
+        _TABLE, _NOVA.c.instance.label('mirror'),
+        _NOVA.c.created_at.label('accepted_at'),
+        _NOVA.c.project_id.label('project'),
+        _NOVA.c.instance_uuid.label('server'), *_OF_SERVER
+    ).select_from(_with_server(_NOVA, _TABLE)).where(_TABLE.c.id.is_(None))
+    found = []
+    for query, table in ((ours, _TABLE), (theirs, _NOVA)):
+        if before is not None:
+            query = query.where(table.c.created_at <= before)
+        if project_id is not None:
+            query = query.where(table.c.project_id == project_id)
+        if uuid is not None:
+            query = query.where(table.c.instance_uuid == uuid)
+        found += session.execute(query).fetchall()
+    return sorted(found, key=lambda row: (
+        row.accepted_at, row.id or 0, row.server))
+
+
 def delete(session, instance_uuid, unmirrored=False):
     """Delete a build.
 
@@ -177,6 +221,12 @@ def delete_all(session, instance_uuids):
     _delete_items(session, instance_uuids)
 
 
+def delete_mirror(session, instance_uuid):
+    """Delete a build from Nova's own table, if it is there."""
+    session.execute(sa.delete(_NOVA).where(
+        _NOVA.c.instance_uuid == instance_uuid))
+
+
 def insert_items(session, items):
     """Insert the tags and the metadata of a build.
 
@@ -195,6 +245,14 @@ def replace_items(session, instance_uuid, items):
 def _delete_items(session, instance_uuids):
     session.execute(sa.delete(_ITEMS).where(
         _ITEMS.c.instance_uuid.in_(instance_uuids)))
+
+
+def _with_server(builds, *others):
+    joined = builds
+    for table in others + (_SPECS, _MAPPINGS):
+        joined = joined.outerjoin(
+            table, table.c.instance_uuid == builds.c.instance_uuid)
+    return joined.outerjoin(_CELLS, _CELLS.c.id == _MAPPINGS.c.cell_id)
 
 
 def _builds():

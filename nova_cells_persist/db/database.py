@@ -35,6 +35,10 @@ from nova.db.main import api as main_db_api
 API = 'api'
 CELL = 'cell'
 
+#: What the API database is called, and that of a process that serves a cell.
+API_DATABASE = 'API database'
+OWN_DATABASE = 'database of this cell'
+
 
 def is_cell_level():
     """Whether this process serves one cell and cannot reach the API database.
@@ -60,10 +64,10 @@ def is_api(context):
 def name(context):
     """Return the database that the context names, in words, for a log."""
     if is_api(context):
-        return 'API database'
+        return API_DATABASE
     if getattr(context, 'cell_uuid', None):
         return 'database of cell %s' % context.cell_uuid
-    return 'database of this cell'
+    return OWN_DATABASE
 
 
 def name_of(cell):

@@ -12,12 +12,15 @@
 
 """Statements on servers, in the database of a cell."""
 
+from oslo_utils import timeutils
 import sqlalchemy as sa
 
+from nova.compute import vm_states
 from nova.db.main import models as main_models
 
 _TABLE = main_models.Instance.__table__
 _MIGRATIONS = main_models.Migration.__table__
+_MAPPINGS = main_models.BlockDeviceMapping.__table__
 
 
 def task(session, instance_uuid):
@@ -36,3 +39,43 @@ def task(session, instance_uuid):
         sa.select(_TABLE.c.task_state, last.label('migration_status'))
         .where(_TABLE.c.uuid == instance_uuid)
         .where(_TABLE.c.deleted == 0)).first()
+
+
+def has_block_devices(session, instance_uuid):
+    """Whether a server has block device mappings."""
+    return session.execute(
+        sa.select(_MAPPINGS.c.id)
+        .where(_MAPPINGS.c.instance_uuid == instance_uuid)
+        .where(_MAPPINGS.c.deleted == 0).limit(1)).first() is not None
+
+
+def give_up(session, instance_uuid):
+    """Set a server to ERROR that is building, and on no host.
+
+    :returns: whether there was such a server
+    """
+    return bool(session.execute(
+        sa.update(_TABLE)
+        .where(_TABLE.c.uuid == instance_uuid)
+        .where(_TABLE.c.deleted == 0)
+        .where(_TABLE.c.vm_state == vm_states.BUILDING)
+        .where(_TABLE.c.host.is_(None))
+        .values(vm_state=vm_states.ERROR, task_state=None,
+                updated_at=timeutils.utcnow())).rowcount)
+
+
+def delete_unbuilt(session, instance_uuid):
+    """Mark a server deleted that never was on a host, as Nova does.
+
+    nova-manage db archive_deleted_rows takes it away then.
+
+    :returns: whether there was such a server
+    """
+    return bool(session.execute(
+        sa.update(_TABLE)
+        .where(_TABLE.c.uuid == instance_uuid)
+        .where(_TABLE.c.deleted == 0)
+        .where(_TABLE.c.host.is_(None))
+        .where(_TABLE.c.launched_at.is_(None))
+        .values(deleted=_TABLE.c.id, deleted_at=timeutils.utcnow(),
+                vm_state=vm_states.DELETED, task_state=None)).rowcount)

@@ -34,3 +34,9 @@ def cell_uuids(session, instance_uuids):
             _CELLS, _CELLS.c.id == _MAPPINGS.c.cell_id))
         .where(_MAPPINGS.c.instance_uuid.in_(instance_uuids))
     ).fetchall())
+
+
+def delete(session, instance_uuid):
+    """Delete the mapping of a server, if it has one."""
+    session.execute(sa.delete(_MAPPINGS).where(
+        _MAPPINGS.c.instance_uuid == instance_uuid))

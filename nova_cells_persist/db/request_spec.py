@@ -26,6 +26,7 @@ from nova_cells_persist.db import models
 
 _TABLE = models.request_spec
 _NOVA = api_models.RequestSpec.__table__
+_MAPPINGS = api_models.InstanceMapping.__table__
 _INSTANCES = main_models.Instance.__table__
 
 
@@ -120,6 +121,44 @@ def first_with(session, text, project_id=None):
         .where(_TABLE.c.spec.contains(text))).fetchall()
 
 
+def without_revision(session, after, limit):
+    """Return servers of this cell that have no revision here.
+
+    :param after: the id of the row of the server after which they begin
+    :returns: a list of rows of ``id`` and ``uuid``
+    """
+    return session.execute(
+        sa.select(_INSTANCES.c.id, _INSTANCES.c.uuid)
+        .select_from(_INSTANCES.outerjoin(
+            _TABLE, _TABLE.c.instance_uuid == _INSTANCES.c.uuid))
+        .where(_TABLE.c.id.is_(None)).where(_INSTANCES.c.deleted == 0)
+        .where(_INSTANCES.c.id > after)
+        .order_by(_INSTANCES.c.id).limit(limit)).fetchall()
+
+
+def count_without_revision(session):
+    """Return how many servers of this cell have no revision here."""
+    return session.execute(
+        sa.select(sa.func.count()).select_from(_INSTANCES.outerjoin(
+            _TABLE, _TABLE.c.instance_uuid == _INSTANCES.c.uuid))
+        .where(_TABLE.c.id.is_(None)).where(_INSTANCES.c.deleted == 0)
+    ).scalar()
+
+
+def nova_specs(session, instance_uuids, cell_id):
+    """Return the JSON in Nova's own rows, of servers mapped to a cell.
+
+    :param cell_id: the id of the cell
+    :returns: {instance uuid: JSON} of those that have a row
+    """
+    return dict(session.execute(
+        sa.select(_MAPPINGS.c.instance_uuid, _NOVA.c.spec)
+        .select_from(_MAPPINGS.join(
+            _NOVA, _NOVA.c.instance_uuid == _MAPPINGS.c.instance_uuid))
+        .where(_MAPPINGS.c.instance_uuid.in_(instance_uuids))
+        .where(_MAPPINGS.c.cell_id == cell_id)).fetchall())
+
+
 def delete(session, instance_uuids, last=None):
     """Delete the revisions of these servers.
 
@@ -131,6 +170,13 @@ def delete(session, instance_uuids, last=None):
     if last is not None:
         query = query.where(_TABLE.c.revision <= last)
     return session.execute(query).rowcount
+
+
+def delete_strays(session, instance_uuid):
+    """Delete the revisions of a server, unless this cell has the server."""
+    session.execute(
+        sa.delete(_TABLE).where(_TABLE.c.instance_uuid == instance_uuid)
+        .where(~sa.exists().where(_INSTANCES.c.uuid == instance_uuid)))
 
 
 def nova_spec(session, instance_uuid, lock=False):

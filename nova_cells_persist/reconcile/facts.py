@@ -19,9 +19,12 @@ from nova_cells_persist.objects import contract
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import fields
 
+#: The server group of a server, in a process that cannot know it.
+UNKNOWN = object()
+
 #: What there is of a flavor, beside its extra specs. The rest says who may
 #: see it, or is of its row.
-_FLAVOR = ('flavorid', 'name', 'vcpus', 'memory_mb', 'root_gb',
+_FLAVOR = ('id', 'flavorid', 'name', 'vcpus', 'memory_mb', 'root_gb',
            'ephemeral_gb', 'swap')
 
 
@@ -41,11 +44,11 @@ def of_spec(text):
     return found
 
 
-def of_instance(instance, group_uuid, claimed):
+def of_instance(instance, group, claimed):
     """Return the same of the server itself.
 
     :param instance: an Instance with its flavor and PCI requests
-    :param group_uuid: of the server group that it is a member of, or None
+    :param group: the InstanceGroup that it is a member of, None, or UNKNOWN
     :param claimed: as of of_spec(); a server for which no availability zone
         was asked may be in any
     """
@@ -53,7 +56,9 @@ def of_instance(instance, group_uuid, claimed):
         'flavor': instance.flavor.obj_to_primitive()}})
     found = _of_flavor(fields.flat(flavor))
     found['image.id'] = instance.image_ref or None
-    found['instance_group.uuid'] = group_uuid
+    found['instance_group.uuid'] = (
+        claimed['instance_group.uuid'] if group is UNKNOWN
+        else group and group.uuid)
     found['availability_zone'] = (
         claimed['availability_zone'] and instance.availability_zone)
     found.update(_of_aliases({

@@ -17,25 +17,19 @@ they read is what an operator wants to see.
 """
 
 import collections
-import contextlib
-
-from oslo_db import exception as db_exc
-from sqlalchemy import exc as sa_exc
 
 from nova import exception as nova_exc
 from nova import objects
 
 from nova_cells_persist.db import database
-from nova_cells_persist.db import reason
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist.objects import cells
+from nova_cells_persist.reconcile import answers
+from nova_cells_persist.reconcile import facts
 
 #: ``row`` is of the table request_spec, ``database`` the name of where it is.
 Revision = collections.namedtuple('Revision', 'row database')
-
-API_DATABASE = 'API database'
-OWN_DATABASE = 'database of this cell'
 
 
 class Server:
@@ -60,7 +54,7 @@ class Server:
         self.cell = self.nova_spec = None
         self.revisions = []
         if database.is_cell_level():
-            self._read_revisions(context, OWN_DATABASE)
+            self._read_revisions(context, database.OWN_DATABASE)
         else:
             self._read_api(context)
             if self.cell is not None:
@@ -87,56 +81,48 @@ class Server:
         """Return the server itself.
 
         :param context: an admin context, not targeted
-        :returns: (an Instance with its flavor and PCI requests; the uuid of
-            its server group or None, which is not known in a process that
-            serves one cell)
+        :returns: (an Instance with its flavor, PCI requests and image; its
+            InstanceGroup or None, facts.UNKNOWN in a process that serves one
+            cell)
         :raises: NoInstance if it is in no cell, DatabaseError
         """
         own = database.is_cell_level()
         if not own and self.cell is None:
             raise exception.NoInstance(instance_uuid=self.instance_uuid,
                                        database='database of any cell')
-        name = OWN_DATABASE if own else database.name_of(self.cell)
+        name = database.OWN_DATABASE if own else database.name_of(self.cell)
         cctxt = context if own else cells.targeted(context, self.cell)
         try:
-            with _answering(name):
+            with answers.of(name):
                 instance = objects.Instance.get_by_uuid(
                     cctxt, self.instance_uuid,
-                    expected_attrs=['flavor', 'pci_requests'])
+                    expected_attrs=['flavor', 'pci_requests',
+                                    'system_metadata'])
         except nova_exc.InstanceNotFound:
             raise exception.NoInstance(instance_uuid=self.instance_uuid,
                                        database=name)
-        return instance, None if own else self._group(context)
+        return instance, facts.UNKNOWN if own else self._group(context)
 
     def _group(self, context):
         try:
-            with _answering(API_DATABASE):
+            with answers.of(database.API_DATABASE):
                 return objects.InstanceGroup.get_by_instance_uuid(
-                    context, self.instance_uuid).uuid
+                    context, self.instance_uuid)
         except nova_exc.InstanceGroupNotFound:
             return None
 
     def _read_api(self, context):
-        with _answering(API_DATABASE):
+        with answers.of(database.API_DATABASE):
             self.cell = cells.of_servers(
                 context, [self.instance_uuid]).get(self.instance_uuid)
             with database.api_reader(context) as session:
                 self.nova_spec = db_spec.nova_spec(
                     session, self.instance_uuid)
-        self._read_revisions(context, API_DATABASE)
+        self._read_revisions(context, database.API_DATABASE)
 
     def _read_revisions(self, context, name):
-        with _answering(name):
+        with answers.of(name):
             with database.reader(context) as session:
                 self.revisions += [
                     Revision(row, name) for row in
                     db_spec.revisions(session, self.instance_uuid)]
-
-
-@contextlib.contextmanager
-def _answering(name):
-    try:
-        yield
-    except (db_exc.DBError, db_exc.CantStartEngineError,
-            sa_exc.SQLAlchemyError) as exc:
-        raise exception.DatabaseError(database=name, reason=reason.of(exc))

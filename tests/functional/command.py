@@ -45,6 +45,15 @@ class CommandMixin:
         self.assertNotIn('Traceback', stderr.getvalue())
         return status, stdout.getvalue(), stderr.getvalue()
 
+    def listed(self, *argv):
+        """Run a command that lists something.
+
+        :returns: (exit status, what it shows)
+        """
+        status, stdout, stderr = self.command(*argv, '-f', 'json')
+        self.assertTrue(stdout, stderr)
+        return status, json.loads(stdout)
+
     def asked(self, *argv):
         """Run a command that must succeed, and return what it shows."""
         status, stdout, stderr = self.command(*argv, '-f', 'json')

@@ -487,7 +487,10 @@ class HelpTestCase(CommandTestCase):
         for argv in (['help'], ['--help']):
             output = '\n'.join(self.succeed(*argv))
             for name in ('db sync', 'db version', 'db check', 'db drop',
-                         'spec show', 'spec history', 'spec diff'):
+                         'spec show', 'spec history', 'spec diff',
+                         'spec restore', 'spec sync', 'build list',
+                         'build show', 'build explain', 'audit', 'heal',
+                         'purge', 'undo', 'backfill'):
                 self.assertIn('  %s  ' % name, output)
             self.assertIn('--config-file PATH', output)
 

@@ -127,6 +127,76 @@ class SpecTestCase(command.CommandMixin, base.CloudTestCase):
             self.assertIn('is not in the database of any cell',
                           self.refused('diff', server_id))
 
+    def test_diff_in_the_conductor_of_a_cell(self):
+        server = self.member(self.create_group())
+        cell = 'cell1' if self.rows('instances', server['id'],
+                                    'cell1') else 'cell2'
+        with self.cell_level(cell):
+            self.assertEqual({}, self.differs(server['id']))
+
+    def done(self, *argv):
+        status, stdout, stderr = self.command('spec', *argv)
+        self.assertEqual((0, ''), (status, stderr))
+        return stdout
+
+    def save(self, server_id, **fields):
+        with self.targeted('cell1') as context:
+            spec = self.spec(server_id, context)
+            for name, value in fields.items():
+                setattr(spec, name, value)
+            spec.save()
+
+    def test_restore(self):
+        server_id = self.boot(host='host1')['id']
+        self.assertIn('No revision of the request spec',
+                      self.refused('restore', server_id))
+        self.save(server_id, scheduler_hints={'colour': ['blue']})
+        self.save(server_id, scheduler_hints={'colour': ['red']})
+        self.assertEqual('Revision 2 was put back.\n',
+                         self.done('restore', server_id))
+        self.assertEqual({'colour': ['blue']},
+                         self.spec(server_id).scheduler_hints)
+        self.assertEqual('Revision 1 was put back.\n',
+                         self.done('restore', server_id, '--revision', '1'))
+        self.assertEqual({}, self.spec(server_id).scheduler_hints)
+        self.assertIn('already', self.done('restore', server_id,
+                                           '--revision', '1'))
+        self.assertEqual(
+            [(1, 'create'), (2, 'save'), (3, 'save'), (4, 'restored'),
+             (5, 'restored')], self.revisions(server_id, 'cell1'))
+
+    def test_restore_over_a_damaged_row(self):
+        server_id = self.boot(host='host1')['id']
+        self.execute("UPDATE request_specs SET spec = '{'")
+        self.assertEqual('Revision 1 was put back.\n',
+                         self.done('restore', server_id, '--revision', '1'))
+        self.assertEqual({}, self.spec(server_id).scheduler_hints)
+
+    def test_sync(self):
+        server_id = self.boot(host='host1')['id']
+        self.assertEqual('Nothing differs.\n', self.done('sync', server_id))
+        self.assertEqual([(1, 'create')], self.revisions(server_id, 'cell1'))
+        self.save(server_id, availability_zone='elsewhere',
+                  flavor=objects.Flavor.get_by_flavor_id(
+                      self.context, self.flavors[1]['id']))
+        self.assertEqual('Changed: az.\n', self.done(
+            'sync', server_id, '--field', 'az,image'))
+        self.assertIn('flavor.name', self.differs(server_id))
+        self.assertEqual('Changed: flavor.\n', self.done('sync', server_id))
+        self.assertEqual({}, self.differs(server_id))
+        self.assertEqual('sync', self.revisions(server_id, 'cell1')[-1][1])
+        status, _, stderr = self.command('spec', 'sync', server_id,
+                                         '--field', 'az,colour')
+        self.assertEqual(127, status)
+        self.assertIn("'colour' is none of flavor, az", stderr)
+
+    def test_sync_while_it_is_busy(self):
+        server_id = self.boot(host='host1')['id']
+        self.execute("UPDATE instances SET task_state = 'rebuilding' "
+                     'WHERE uuid = :uuid', 'cell1', uuid=server_id)
+        self.assertIn('is in the middle of a task (rebuilding)',
+                      self.refused('sync', server_id))
+
     def test_reads_only(self):
         server = self.boot(host='host1')
         self.execute('DELETE FROM request_specs WHERE instance_uuid = :uuid',
@@ -136,6 +206,7 @@ class SpecTestCase(command.CommandMixin, base.CloudTestCase):
         self.assertEqual('request_spec, ' + self.in_words('cell1'),
                          shown['stored in'])
         self.history(server['id'])
+        self.assertEqual({}, self.differs(server['id']))
         self.assertEqual(before, self.everything(server['id']))
 
     def test_in_the_conductor_of_a_cell(self):

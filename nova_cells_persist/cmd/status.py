@@ -1,0 +1,183 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The command nova-cells-persist-status."""
+
+import collections
+import functools
+import sys
+
+from oslo_config import cfg
+from oslo_upgradecheck import upgradecheck
+
+from nova_cells_persist.cmd import main as command
+from nova_cells_persist import conf
+from nova_cells_persist import exception
+from nova_cells_persist import plugin
+from nova_cells_persist.reconcile import codes
+
+#: How many rows may be left of servers that are gone.
+ORPHANS = 100
+
+#: Builds that Nova has no row of, which is nothing wrong.
+WITHOUT_MIRROR = 'build-without-mirror'
+
+DRIVER = 'nova_cells_persist'
+
+
+class Checks(upgradecheck.UpgradeCommands):
+    """Whether an upgrade, or the removal of the plugin, may begin."""
+
+    def _nova(self):
+        first, last = plugin.SUPPORTED
+        return _result(not first <= plugin.nova_release() <= last and
+                       'This is Nova %s; Nova %d to %d is supported.' %
+                       (plugin.nova_version(), first, last))
+
+    def _configuration(self):
+        if DRIVER in _drivers():
+            return _result()
+        misspelt = conf.value_in_files(cfg.CONF, 'DEFAULT', 'config_sources')
+        return _result(
+            'This configuration does not load the plugin: %s.' % (
+                'it says "config_sources", and the option is "config_source"'
+                if misspelt else 'set "config_source = cells_persist" in '
+                '[DEFAULT] and "driver = nova_cells_persist" in '
+                '[cells_persist]'))
+
+    def _schema(self):
+        try:
+            return _result('; '.join(_schemas()))
+        except exception.CellsPersistException as exc:
+            return _result(str(exc))
+
+    def _backfill(self):
+        return self._findings(
+            'No copy of their request spec have %(number)d servers (%(what)s)'
+            '. Run "nova-cells-persist backfill".', (codes.MISSING_COPY,),
+            upgradecheck.Code.WARNING)
+
+    def _readable(self):
+        return self._findings(
+            '%(number)d rows cannot be read (%(what)s). See "nova-cells-'
+            'persist audit"; "heal" mends it.',
+            (codes.UNREADABLE_SPEC, codes.UNREADABLE_COPY),
+            upgradecheck.Code.FAILURE)
+
+    def _orphans(self):
+        return self._findings(
+            '%(number)d rows belong to no server any more (%(what)s). Run '
+            '"nova-cells-persist purge".', codes.RUBBISH,
+            upgradecheck.Code.WARNING, ORPHANS)
+
+    def _removable(self):
+        return self._findings(
+            'Nova without the plugin would not know what %(number)d servers '
+            'have (%(what)s). Run "nova-cells-persist heal" before the '
+            'plugin is removed, and wait for builds that Nova has no row of.',
+            (codes.MISSING_SPEC, codes.UNREADABLE_SPEC,
+             codes.PENDING_REVISION, WITHOUT_MIRROR),
+            upgradecheck.Code.WARNING)
+
+    def _findings(self, text, wanted, code, allowed=0):
+        try:
+            found = _counts()
+        except exception.CellsPersistException as exc:
+            return _result(str(exc))
+        number = sum(found[each] for each in wanted)
+        return _result(number > allowed and text % {
+            'number': number, 'what': ', '.join(
+                '%d %s' % (found[each], each) for each in sorted(wanted)
+                if found[each])}, code)
+
+    _upgrade_checks = (
+        ('Supported Nova', _nova),
+        ('Plugin in this configuration', _configuration),
+        ('Tables in every database', _schema),
+        ('Backfill', _backfill),
+        ('Readable rows', _readable),
+        ('Orphans', _orphans),
+        ('Safe to remove', _removable),
+    )
+
+
+def _result(problem=None, code=upgradecheck.Code.FAILURE):
+    return upgradecheck.Result(code if problem else upgradecheck.Code.SUCCESS,
+                               problem or None)
+
+
+def _drivers():
+    """Return the drivers of configuration that were loaded."""
+    groups = [getattr(cfg.CONF, name, None)
+              for name in cfg.CONF.config_source]
+    return [group.driver for group in groups if group is not None]
+
+
+def _schemas():
+    """Return what is wrong with the tables, a list of str."""
+    from nova import context
+    from nova_cells_persist.db import database
+    from nova_cells_persist.db import migration
+    from nova_cells_persist.reconcile import answers
+    places = [(database.API_DATABASE, migration.api_schema)] + [
+        (database.name_of(cell), functools.partial(
+            migration.mapped_schema, cell))
+        for cell in migration.cells(context.get_admin_context())]
+    problems = []
+    for name, open_schema in places:
+        try:
+            with answers.of(name):
+                schema = open_schema()
+                schema.require_current()
+                problems += ['%s: %s' % (name, difference)
+                             for difference in schema.differences()]
+        except exception.CellsPersistException as exc:
+            problems.append(str(exc))
+    return problems
+
+
+@functools.lru_cache(maxsize=1)
+def _counts():
+    """Go through all servers once, and count what is wrong.
+
+    :returns: {code: number}, and builds WITHOUT_MIRROR
+    """
+    from nova import context
+    from nova_cells_persist.reconcile import audit
+    from nova_cells_persist.reconcile import findings
+    found = collections.Counter()
+    for case in audit.Cloud(context.get_admin_context()).cases():
+        found.update(finding.code for finding in findings.find(case))
+        if case.in_flight and not case.mirror:
+            found[WITHOUT_MIRROR] += 1
+    return found
+
+
+def main(argv=None):
+    """Run the checks.
+
+    :param argv: the arguments; those of the process if None
+    :returns: the exit status: 0, or 1 for a warning, 2 for a failure
+    """
+    upgradecheck.register_cli_options(cfg.CONF, Checks())
+    try:
+        command.configure(sys.argv[1:] if argv is None else argv)
+    except exception.SetupError as exc:
+        print(exc, file=sys.stderr)
+        return command.ERRORS
+    upgradecheck.CONF = cfg.CONF
+    _counts.cache_clear()
+    return int(upgradecheck.run(cfg.CONF))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

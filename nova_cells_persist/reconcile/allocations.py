@@ -1,0 +1,63 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What placement has allocated to a server, through Nova's report client."""
+
+import logging
+
+from keystoneauth1 import exceptions as ks_exc
+
+from nova import exception as nova_exc
+from nova.scheduler.client import report
+
+LOG = logging.getLogger(__name__)
+
+#: What is left where placement is out of reach.
+_FAILURES = (ks_exc.ClientException, nova_exc.NovaException)
+
+
+def get(context, uuid):
+    """Return the allocations of a server.
+
+    :returns: as placement does; {} if there are none, None if it is out of
+        reach, which is logged
+    """
+    try:
+        found = report.report_client_singleton().get_allocs_for_consumer(
+            context, uuid)
+    except _FAILURES as exc:
+        LOG.warning('Placement is out of reach, so the allocations of server '
+                    '%s stay: %s', uuid, exc)
+        return None
+    return found if found.get('allocations') else {}
+
+
+def delete(context, uuid):
+    """Delete them, whatever there are."""
+    try:
+        report.report_client_singleton().delete_allocation_for_instance(
+            context, uuid, force=True)
+    except _FAILURES as exc:
+        LOG.warning('The allocations of server %s stay in placement: %s',
+                    uuid, exc)
+
+
+def put_back(context, uuid, found):
+    """Allocate again what get() has returned."""
+    allocated = {provider: {'resources': each['resources']}
+                 for provider, each in found['allocations'].items()}
+    try:
+        report.report_client_singleton().put_allocations(context, uuid, dict(
+            found, allocations=allocated, consumer_generation=None))
+    except _FAILURES as exc:
+        LOG.warning('The allocations of server %s could not be put back '
+                    'into placement: %s', uuid, exc)

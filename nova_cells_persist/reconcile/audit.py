@@ -1,0 +1,196 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Goes through all servers of all databases, in the order of their uuids.
+
+Nothing is written, no transaction is longer than a page, and what is held in
+memory is one page of each stream, however many servers there are.
+"""
+
+import collections
+import contextlib
+import heapq
+import itertools
+import operator
+import time
+
+from sqlalchemy.engine import url
+from sqlalchemy import exc as sa_exc
+
+from nova_cells_persist.db import census
+from nova_cells_persist.db import database
+from nova_cells_persist.db import migration
+from nova_cells_persist import exception
+from nova_cells_persist.objects import cells
+from nova_cells_persist.reconcile import answers
+from nova_cells_persist.reconcile import case as of_server
+
+#: How many rows of a stream are read at once.
+PAGE = 1000
+
+#: Before and behind all uuids.
+FIRST, LAST = '', 'g'
+
+#: A database: the id of its cell, None for the API database; what it is
+#: called; the CellMapping; its streams.
+Place = collections.namedtuple('Place', 'cell name mapping streams')
+
+
+class Cloud:
+    """All databases of a cloud, to be read only.
+
+    :ivar cells: {id: CellMapping}, cell0 included
+    """
+
+    def __init__(self, context):
+        """Look which databases there are, and that each one answers.
+
+        :param context: an admin context, not targeted
+        :raises: NoAPIDatabase in a process that serves one cell;
+            DatabaseError, which names the first one that does not answer;
+            EmptyCell or SharedDatabase, if what a cell mapping connects to
+            cannot be that cell's database
+        """
+        if database.is_cell_level():
+            raise exception.NoAPIDatabase()
+        self.context = context
+        with answers.of(database.API_DATABASE):
+            self.cells = {cell.id: cell for cell in migration.cells(context)}
+        self._places = [Place(None, database.API_DATABASE, None, census.API)]
+        self._places += [
+            Place(cell.id, database.name_of(cell), cell, census.CELL)
+            for cell in self.cells.values()]
+        self._check()
+
+    @property
+    def cell0(self):
+        """The CellMapping of cell0.
+
+        :raises: UnknownCell
+        """
+        for cell in self.cells.values():
+            if cell.is_cell0():
+                return cell
+        raise exception.UnknownCell(name='cell0', known=', '.join(
+            cell.name or cell.uuid for cell in self.cells.values()))
+
+    def name_of(self, cell):
+        """Return what the database of a cell is called.
+
+        :param cell: its id
+        """
+        return database.name_of(self.cells[cell])
+
+    def number_of_servers(self):
+        """Return how many servers there are, as good as can be told."""
+        with self._reading(self._places[0]) as session:
+            return census.number_of_mappings(session)
+
+    def cases(self, after=FIRST, until=LAST, since=None, sleep=0):
+        """Yield the Case of each server, in the order of their uuids.
+
+        :param after: the uuid after which it begins
+        :param until: the last uuid
+        :param since: a datetime: a Case with something that was written
+            later is recent
+        :param sleep: seconds to wait after each page
+        :raises: DatabaseError, if a database ceases to answer
+        """
+        rows = heapq.merge(*[
+            self._rows(place, stream, after, until, since, sleep)
+            for place in self._places for stream in place.streams],
+            key=operator.itemgetter(0))
+        for uuid, group in itertools.groupby(rows, operator.itemgetter(0)):
+            found = of_server.Case(uuid)
+            for _, name, cell, row in group:
+                found.add(name, cell, row)
+            yield found
+
+    def case(self, uuid, since=None, session=None):
+        """Return the Case of one server.
+
+        :param since: as for cases()
+        :param session: of a transaction in the API database in which that
+            is read
+        """
+        found = of_server.Case(uuid)
+        for place in self._places:
+            with self._reading(place, session) as reading:
+                for stream in place.streams:
+                    # There is no other uuid behind so much of it, but for
+                    # those that differ in the last digit.
+                    for row in census.page(reading, stream, uuid[:-1], uuid,
+                                           since, PAGE):
+                        if row[0] == uuid:
+                            found.add(stream.name, place.cell, row)
+        return found
+
+    def _rows(self, place, stream, after, until, since, sleep):
+        """Yield (uuid, name of the stream, cell, row)."""
+        while True:
+            with self._reading(place) as session:
+                page = census.page(session, stream, after, until, since,
+                                   PAGE)
+            for row in page:
+                yield row[0], stream.name, place.cell, row
+            if len(page) < PAGE:
+                return
+            after = page[-1][0]
+            time.sleep(sleep)
+
+    def reading(self, cell):
+        """Return a context manager that yields a session, to read.
+
+        :param cell: the id of a cell
+        """
+        return self._reading(next(place for place in self._places
+                                  if place.cell == cell))
+
+    @contextlib.contextmanager
+    def _reading(self, place, session=None):
+        with answers.of(place.name):
+            if session is not None and place.cell is None:
+                yield session
+                return
+            with database.reader(self.targeted(place.mapping)) as own:
+                yield own
+
+    def targeted(self, cell):
+        """Return a context for the database of a cell, or for the API's.
+
+        :param cell: a CellMapping, or None
+        """
+        return cells.targeted(self.context, cell)
+
+    def _check(self):
+        # A cell that seems to have nothing would make an orphan of all that
+        # is mapped to it.
+        with self._reading(self._places[0]) as session:
+            mapped = census.mapped_cells(session)
+        connections = {}
+        for place in self._places[1:]:
+            with self._reading(place) as session:
+                if place.cell in mapped and not census.has_instances(session):
+                    raise exception.EmptyCell(database=place.name)
+            connection = _of_whoever(place.mapping.database_connection)
+            other = connections.setdefault(connection, place.name)
+            if other != place.name:
+                raise exception.SharedDatabase(one=other, other=place.name)
+
+
+def _of_whoever(connection):
+    """Return the URL of a database without who connects."""
+    try:
+        return url.make_url(connection)._replace(username=None,
+                                                  password=None)
+    except sa_exc.ArgumentError:   # it has been answered all the same
+        return connection

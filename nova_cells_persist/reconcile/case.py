@@ -1,0 +1,102 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What all databases know of one server, beside each other."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(slots=True)
+class Case:
+    """One server, or what is left of it.
+
+    Rows are of the streams of db/census.py; cells are the ids that mappings
+    have.
+
+    :ivar uuid: of the server
+    :ivar mapping: a row of ``mapping``; None if it is not mapped, not even
+        to no cell
+    :ivar nova_spec: the JSON in Nova's own row, None if there is none
+    :ivar group: the uuid of its server group, or None
+    :ivar waiting: whether the API database has revisions of it
+    :ivar build: a row of ``build``; None if the plugin has none
+    :ivar mirror: a row of ``mirror``; None if Nova has none
+    :ivar instances: {cell: row of ``instance``}, deleted ones too
+    :ivar strays: the cells that have revisions of it, and no instance
+    :ivar recent: whether something of it was written so lately that all of
+        it may be about to change
+    """
+
+    uuid: str
+    mapping: object = None
+    nova_spec: str = None
+    group: str = None
+    waiting: bool = False
+    build: object = None
+    mirror: object = None
+    instances: dict = dataclasses.field(default_factory=dict)
+    strays: set = dataclasses.field(default_factory=set)
+    recent: bool = False
+
+    def add(self, name, cell, row):
+        """Take in one row.
+
+        :param name: of its stream
+        :param cell: where it was read, None for the API database
+        """
+        if row.recent:
+            self.recent = True
+        if name == 'instance':
+            self.instances[cell] = row
+        elif name == 'mapping':
+            self.mapping, self.nova_spec = row, row.spec
+        elif name == 'spec':
+            self.nova_spec = row.spec
+        elif name == 'member':
+            self.group = row.group
+        elif name == 'waiting':
+            self.waiting = True
+        elif name == 'stray':
+            self.strays.add(cell)
+        else:   # a build, or its mirror
+            setattr(self, name, row)
+
+    @property
+    def cell(self):
+        """The cell that it is mapped to, None if to none."""
+        return self.mapping and self.mapping.cell_id
+
+    @property
+    def instance(self):
+        """The instance in that cell, None if it is not there."""
+        return self.instances.get(self.cell)
+
+    @property
+    def in_flight(self):
+        """Whether Nova's API shows it as a build, if it has no cell."""
+        return bool(self.mirror or self.build and self.build.is_build)
+
+    @property
+    def accepted_at(self):
+        """When the build was accepted, a datetime; None if there is none."""
+        build = self.mirror or self.build
+        return build and build.created_at
+
+    def alive(self):
+        """Return the cells in which it is not deleted, a list."""
+        return [cell for cell, instance in self.instances.items()
+                if not instance.deleted]
+
+    def copies(self):
+        """Return the cells that have revisions of it, a set."""
+        return self.strays | {cell for cell, instance in
+                              self.instances.items() if instance.revision}

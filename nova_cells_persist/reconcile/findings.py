@@ -1,0 +1,313 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What is wrong with a server, told from its rows alone.
+
+Pure functions of a Case. What is wrong has a code; each says what would mend
+it, and reconcile/repair.py does that.
+"""
+
+import collections
+
+from oslo_serialization import jsonutils
+
+from nova.compute import vm_states
+
+from nova_cells_persist.objects import contract
+from nova_cells_persist.objects import primitive
+from nova_cells_persist.reconcile import codes
+
+#: ``evidence`` says in words what is wrong, ``repair`` what would be done;
+#: ``cells`` are the ids of the cells that it is about.
+Finding = collections.namedtuple(
+    'Finding', 'code uuid evidence repair cells', defaults=((),))
+
+# Servers in these have not yet, or not any more, what a request spec says.
+_NOT_THERE = frozenset([vm_states.BUILDING, vm_states.DELETED,
+                        vm_states.SOFT_DELETED])
+
+
+def find(case):
+    """Return what is wrong with a server.
+
+    :param case: a Case
+    :returns: a list of Finding, [] if all is well or something was written
+        so lately that it cannot be told
+    """
+    if case.recent:
+        return []
+    if case.cell is None:
+        found = _without_cell(case)
+    elif case.instance is None:
+        found = _not_in_its_cell(case)
+    else:
+        found = _in_its_cell(case)
+    return found + _orphaned_copies(case)
+
+
+def _without_cell(case):
+    alive = case.alive()
+    if len(alive) > 1:
+        return [_two_cells(case)]
+    if alive:
+        if case.in_flight:
+            return [Finding(
+                codes.STUCK_BUILD, case.uuid,
+                'accepted at %s; cell %d has it, and the mapping has no cell'
+                % (case.accepted_at, alive[0]),
+                'map it to cell %d and remove the build' % alive[0],
+                (alive[0],))]
+        return [_unmapped(case, alive[0])]
+    if case.in_flight:
+        return [Finding(
+            codes.STUCK_BUILD, case.uuid,
+            'accepted at %s, and in no cell' % case.accepted_at,
+            'bury it in cell0 as ERROR, where its owner can delete it')]
+    if case.instances:
+        return []   # deleted; nova-manage takes all of it when it archives
+    if case.mapping is not None:
+        return [Finding(
+            codes.DELETED_BUILD, case.uuid,
+            'mapped to no cell, and neither a build nor in any cell',
+            'remove its mapping, request spec and allocations')]
+    if case.nova_spec or case.waiting or case.build:
+        return [Finding(
+            codes.ORPHANED_SPEC, case.uuid,
+            'not mapped, and neither a build nor in any cell',
+            'remove its request spec')]
+    return []
+
+
+def _not_in_its_cell(case):
+    alive = case.alive()
+    if len(alive) > 1:
+        return [_two_cells(case)]
+    if alive:
+        return [_unmapped(case, alive[0])]
+    return [Finding(
+        codes.ORPHANED_MAPPING, case.uuid,
+        'mapped to cell %d, which does not have it, nor has another' %
+        case.cell,
+        'remove its mapping, request spec and allocations', (case.cell,))]
+
+
+def _in_its_cell(case):
+    found = []
+    others = [cell for cell in case.alive() if cell != case.cell and
+              not (case.instances[cell].hidden and
+                   not case.instance.deleted)]
+    if others:
+        found.append(_two_cells(case))
+    if case.build or case.mirror:
+        found.append(Finding(
+            codes.LANDED_BUILD, case.uuid,
+            'in cell %d, and there is a row of it in %s' % (
+                case.cell, ' and '.join(
+                    table for table, row in (
+                        ('build_request', case.build),
+                        ('build_requests', case.mirror)) if row)),
+            'remove the build'))
+    if case.waiting:
+        found.append(Finding(
+            codes.MISPLACED_COPY, case.uuid,
+            'in cell %d, and the API database has revisions' % case.cell,
+            'move them to the cell', (case.cell,)))
+    instance = case.instance
+    if instance.deleted:
+        return found
+    if _is_stuck(instance):
+        found.append(Finding(
+            codes.STUCK_INSTANCE, case.uuid,
+            'in cell %d in the state building, on no host' % case.cell,
+            'set it to ERROR, so that its owner can delete it',
+            (case.cell,)))
+    return found + _contract(case, instance)
+
+
+def _is_stuck(instance):
+    return (instance.vm_state == vm_states.BUILDING and
+            instance.host is None)
+
+
+def _two_cells(case):
+    spare = sorted(
+        cell for cell in case.alive() if cell != case.cell and
+        case.instances[cell].host is None and
+        not case.instances[cell].was_launched)
+    certain = case.instance is not None and len(spare) == 1
+    return Finding(
+        codes.TWO_CELLS, case.uuid, 'in %s, mapped to %s' % (
+            ' and '.join('cell %d (host %s)' % (
+                cell, case.instances[cell].host or 'none')
+                for cell in sorted(case.alive())),
+            'none' if case.cell is None else 'cell %d' % case.cell),
+        'mark it deleted in cell %d, where it never ran' % spare[0]
+        if certain else
+        'none: see where it runs, and delete the other one from its cell',
+        tuple(spare) if certain else ())
+
+
+def _unmapped(case, cell):
+    return Finding(
+        codes.UNMAPPED_INSTANCE, case.uuid, 'in cell %d, %s' % (
+            cell, 'not mapped' if case.mapping is None else
+            'mapped to %s' % ('no cell' if case.cell is None
+                              else 'cell %d' % case.cell)),
+        'map it to cell %d' % cell, (cell,))
+
+
+def _orphaned_copies(case):
+    """Revisions in cells that do not have the server."""
+    lost = case.strays - {case.cell}
+    if not lost or case.cell is None and case.in_flight:
+        return []
+    cells = tuple(sorted(lost))
+    where = ', '.join(map(str, cells))
+    if case.instance is None and (case.alive() or case.instances):
+        return []   # they follow once it is mapped
+    if case.instance is not None and not case.instance.deleted:
+        return [Finding(codes.MISPLACED_COPY, case.uuid,
+                        'in cell %d, and there are revisions in cell %s' %
+                        (case.cell, where),
+                        'move them to its cell', cells)]
+    return [Finding(codes.ORPHANED_COPY, case.uuid,
+                    'revisions in cell %s, where there is no such server' %
+                    where, 'remove them', cells)]
+
+
+def _contract(case, instance):
+    """What is wrong with the two sides of the request spec."""
+    text = case.nova_spec
+    if text is None:
+        if not instance.was_launched and instance.host is None:
+            return []   # never built: Nova has deleted it
+        return [Finding(
+            codes.MISSING_SPEC, case.uuid, 'no row in request_specs',
+            'rebuild it from %s' % _source(instance))]
+    data = fields_of(text)
+    if data is None:
+        return [Finding(
+            codes.UNREADABLE_SPEC, case.uuid,
+            'its row in request_specs cannot be read',
+            'rebuild it from %s' % _source(instance))]
+    found = _copy(case, instance, text)
+    # What is pending is newer, and may say what the server is.
+    if not found or not instance.pending:
+        found += _differences(case, instance, data)
+    return found
+
+
+def _source(instance):
+    return ('its newest revision' if instance.revision else
+            'the server itself')
+
+
+def _copy(case, instance, text):
+    if not instance.revision:
+        # Those that stand elsewhere are moved here first.
+        return [] if case.waiting or case.strays else [Finding(
+            codes.MISSING_COPY, case.uuid,
+            'no revision in cell %d' % case.cell, 'write one',
+            (case.cell,))]
+    if instance.spec == text and not instance.pending:
+        return []
+    if fields_of(instance.spec) is None:
+        return [Finding(
+            codes.UNREADABLE_COPY, case.uuid,
+            'revision %d in cell %d cannot be read' % (
+                instance.revision, case.cell),
+            'write the request spec as a new one', (case.cell,))]
+    digest = primitive.digest(text)
+    same = primitive.digest(instance.spec) == digest
+    if not instance.pending:
+        return [] if same else [Finding(
+            codes.STALE_COPY, case.uuid,
+            'revision %d in cell %d is not what request_specs has' % (
+                instance.revision, case.cell),
+            'write the request spec as a new one', (case.cell,))]
+    if same or instance.base_digest == digest:
+        return [Finding(
+            codes.PENDING_REVISION, case.uuid,
+            'revision %d in cell %d is pending' % (
+                instance.revision, case.cell),
+            'write it to request_specs', (case.cell,))]
+    return [Finding(
+        codes.CONFLICTING_REVISION, case.uuid,
+        'revision %d in cell %d is pending, and request_specs has changed '
+        'since' % (instance.revision, case.cell),
+        'let request_specs win; the revision stays in the history',
+        (case.cell,))]
+
+
+def _differences(case, instance, data):
+    fields = differing(data, instance, case.group)
+    if not fields:
+        return []
+    return [Finding(
+        codes.SPEC_DIFFERS, case.uuid, 'other than the server in: %s' %
+        ', '.join(fields), 'spec sync --field %s' % ','.join(fields))]
+
+
+def fields_of(text):
+    """Return the fields of a RequestSpec, None if it is damaged.
+
+    :param text: its JSON
+    """
+    try:
+        whole = jsonutils.loads(text)
+        data = whole[primitive.DATA]
+        for name in ('flavor', 'image', 'pci_requests', 'instance_group'):
+            if data.get(name) is not None:
+                data[name][primitive.DATA].get('')
+        if (whole[primitive.NAME] == 'RequestSpec' and
+                whole[primitive.VERSION] and data['flavor']):
+            return data
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass
+    return None
+
+
+def differing(data, instance, group):
+    """Return what a request spec says otherwise than its server.
+
+    :param data: as of fields_of()
+    :param instance: a row of the stream ``instance``
+    :param group: the uuid of the server group that it is a member of, or
+        None; one that is deleted is no constraint, and Nova skips it
+    :returns: a list of the fields that ``spec sync`` takes
+    """
+    if (instance.task_state is not None or not instance.was_launched or
+            instance.vm_state in _NOT_THERE):
+        return []
+    found = _of_flavor(data, instance)
+    zone = data.get('availability_zone')
+    if zone and (instance.availability_zone or zone) != zone:
+        found.append('az')
+    image = data.get('image')
+    if instance.image_ref and instance.image_ref != (
+            image and image[primitive.DATA].get('id')):
+        found.append('image')
+    claimed = data.get('instance_group')
+    if group and group != (claimed and claimed[primitive.DATA].get('uuid')):
+        found.append('group')
+    return found
+
+
+def _of_flavor(data, instance):
+    flavor = data['flavor'][primitive.DATA]
+    if flavor.get('id') != instance.instance_type_id:
+        return ['flavor']
+    try:
+        wanted = contract.wanted_aliases(flavor.get('extra_specs') or {})
+    except ValueError:   # which Nova could not make sense of either
+        return []
+    return [] if contract.aliases(data) == wanted else ['pci']

@@ -1,0 +1,104 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""nova-cells-persist-status upgrade check, in a cloud that runs."""
+
+import contextlib
+import io
+import json
+
+import fixtures
+from oslo_config import cfg
+
+from nova_cells_persist.cmd import status
+
+from tests.functional import base
+from tests.functional import command
+
+CONF = cfg.CONF
+
+
+class StatusTestCase(command.CommandMixin, base.CloudTestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.ids = [self.boot(host=host)['id'] for host in ('host1', 'host3')]
+
+    def check(self, code=0, **chosen):
+        """Return {check: details} of those that are no success."""
+        stdout = io.StringIO()
+        group = fixtures.MonkeyPatch(
+            'nova_cells_persist.cmd.status._drivers',
+            lambda: chosen.get('drivers', ['nova_cells_persist']))
+        status._counts.cache_clear()
+        checks = status.Checks()
+        with contextlib.redirect_stdout(stdout), group, fixtures.MonkeyPatch(
+                'oslo_upgradecheck.upgradecheck.CONF', AsJson):
+            self.assertEqual(code, checks.check(), stdout.getvalue())
+        return {each['check']: each['details'] for each in
+                json.loads(stdout.getvalue())['checks'] if each['result']}
+
+    def test_all_is_well(self):
+        self.assertEqual({}, self.check())
+
+    def test_not_in_the_configuration(self):
+        found = self.check(2, drivers=[])
+        self.assertEqual(['Plugin in this configuration'], list(found))
+
+    def test_no_table(self):
+        self.execute('DROP TABLE build_request')
+        found = self.check(2)
+        self.assertIn('API database',
+                      found['Tables in every database'].replace('\n ', ''))
+
+    def test_dead_cell(self):
+        with self.dead_cell('cell2'):
+            found = self.check(2)
+        self.assertEqual({'Backfill', 'Readable rows', 'Orphans',
+                          'Safe to remove'} - set(found), set())
+        for details in found.values():
+            self.assertIn('cell2', details)
+
+    def test_backfill(self):
+        self.execute('DELETE FROM request_spec', 'cell1')
+        self.assertEqual(['Backfill'], list(self.check(1)))
+
+    def test_unreadable(self):
+        self.execute("UPDATE request_specs SET spec = '{' "
+                     'WHERE instance_uuid = :uuid', uuid=self.ids[0])
+        self.assertEqual(['Readable rows', 'Safe to remove'],
+                         list(self.check(2)))
+
+    def test_orphans(self):
+        self.execute('DELETE FROM instances WHERE uuid = :uuid', 'cell1',
+                     uuid=self.boot(host='host1')['id'])
+        self.assertEqual({}, self.check())
+        with fixtures.MonkeyPatch('nova_cells_persist.cmd.status.ORPHANS', 0):
+            self.assertIn('1 orphaned-mapping', self.check(1)['Orphans'])
+
+    def test_not_safe_to_remove(self):
+        with self.cell_level('cell1') as context:
+            spec = self.spec(self.ids[0], context)
+            spec.num_instances = 2
+            spec.save()
+        self.flags(mirror_build_requests=False, group='cells_persist')
+        with self.held_builds():
+            self.accept()
+            found = self.check(1)
+        self.assertEqual(['Safe to remove'], list(found))
+        details = found['Safe to remove'].replace('\n ', '')
+        self.assertIn('1 build-without-mirror, 1 pending-revision', details)
+
+
+class AsJson:
+    class command:
+        json = True
