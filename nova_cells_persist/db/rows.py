@@ -96,21 +96,20 @@ def _write_state(session, instance_uuid, rows):
             sa.update(_INSTANCES).where(_INSTANCES.c.uuid == instance_uuid)
             .values(**_values(_INSTANCES, rows[0])))
     else:
-        _delete_instance(session, instance_uuid)
+        delete_instance(session, instance_uuid)
 
 
-def _delete_instance(session, instance_uuid):
+def delete_instance(session, instance_uuid):
     """Delete a server from a cell with all that refers to it."""
     session.execute(sa.delete(_EVENTS).where(_EVENTS.c.action_id.in_(
         sa.select(_ACTIONS.c.id)
         .where(_ACTIONS.c.instance_uuid == instance_uuid))))
     for table in reversed(main_models.BASE.metadata.sorted_tables):
-        for column in ('instance_uuid', 'resource_id'):
-            if column in table.c:
+        # As whichever of these a table knows it.
+        for name in ('instance_uuid', 'resource_id', 'uuid'):
+            if name in table.c:
                 session.execute(sa.delete(table).where(
-                    table.c[column] == instance_uuid))
-    session.execute(sa.delete(_INSTANCES).where(
-        _INSTANCES.c.uuid == instance_uuid))
+                    table.c[name] == instance_uuid))
 
 
 def _rows(session, query):

@@ -17,6 +17,7 @@ memory is one page of each stream, however many servers there are.
 """
 
 import collections
+from concurrent import futures
 import contextlib
 import heapq
 import itertools
@@ -105,15 +106,18 @@ class Cloud:
         :param sleep: seconds to wait after each page
         :raises: DatabaseError, if a database ceases to answer
         """
-        rows = heapq.merge(*[
-            self._rows(place, stream, after, until, since, sleep)
-            for place in self._places for stream in place.streams],
-            key=operator.itemgetter(0))
-        for uuid, group in itertools.groupby(rows, operator.itemgetter(0)):
-            found = of_server.Case(uuid)
-            for _, name, cell, row in group:
-                found.add(name, cell, row)
-            yield found
+        # The next page is read while this one is looked at.
+        with futures.ThreadPoolExecutor(1) as ahead:
+            rows = heapq.merge(*[
+                self._rows(place, stream, after, until, since, sleep, ahead)
+                for place in self._places for stream in place.streams],
+                key=operator.itemgetter(0))
+            for uuid, group in itertools.groupby(
+                    rows, operator.itemgetter(0)):
+                found = of_server.Case(uuid)
+                for _, name, cell, row in group:
+                    found.add(name, cell, row)
+                yield found
 
     def case(self, uuid, since=None, session=None):
         """Return the Case of one server.
@@ -134,18 +138,21 @@ class Cloud:
                             found.add(stream.name, place.cell, row)
         return found
 
-    def _rows(self, place, stream, after, until, since, sleep):
+    def _rows(self, place, stream, after, until, since, sleep, ahead):
         """Yield (uuid, name of the stream, cell, row)."""
-        while True:
+        def read(after):
             with self._reading(place) as session:
-                page = census.page(session, stream, after, until, since,
+                return census.page(session, stream, after, until, since,
                                    PAGE)
+
+        reading = ahead.submit(read, after)
+        while reading is not None:
+            page, reading = reading.result(), None
+            if len(page) == PAGE:
+                time.sleep(sleep)
+                reading = ahead.submit(read, page[-1][0])
             for row in page:
                 yield row[0], stream.name, place.cell, row
-            if len(page) < PAGE:
-                return
-            after = page[-1][0]
-            time.sleep(sleep)
 
     def reading(self, cell):
         """Return a context manager that yields a session, to read.

@@ -13,6 +13,7 @@
 """A cloud of two cells on Nova's own fixtures, with the plugin on it."""
 
 import contextlib
+import os
 
 import fixtures
 from oslo_config import cfg
@@ -29,9 +30,16 @@ from nova.policies import base as base_policies
 from nova.policies import servers as servers_policies
 from nova.tests.functional import integrated_helpers
 
+from nova_cells_persist.db import rows
 from nova_cells_persist import fixture
 
+from tests import databases
+
 CONF = cfg.CONF
+
+#: The kind of database server to run on, one of servers.KINDS; SQLite if it
+#: is not set.
+KIND = os.environ.get('TEST_DATABASE')
 
 
 class DeadDatabase:
@@ -45,6 +53,8 @@ class PluggedMixin:
     """Put the plugin on one of Nova's test cases, and look what it wrote."""
 
     def setUp(self):
+        if KIND:
+            self.useFixture(databases.OfServer(KIND))
         super().setUp()
         self.context = nova_context.get_admin_context()
 
@@ -73,6 +83,11 @@ class PluggedMixin:
         """Execute a statement in the API database or in a cell's."""
         with self.engine(cell).begin() as connection:
             return connection.execute(sa.text(statement), values).rowcount
+
+    def lose_instance(self, server_id, cell):
+        """Delete a server from a cell, with all that refers to it."""
+        with self.engine(cell).begin() as connection:
+            rows.delete_instance(connection, server_id)
 
     def engine(self, cell=None):
         if cell is None:

@@ -307,8 +307,7 @@ class OrphanTest(AuditTestCase):
     def test_row_of_the_instance_is_gone(self):
         server_id = self.boot(host='host1')['id']
         before = self.everything(server_id)
-        self.execute('DELETE FROM instances WHERE uuid = :uuid', 'cell1',
-                     uuid=server_id)
+        self.lose_instance(server_id, 'cell1')
         allocated = self._get_allocations_by_server_uuid(server_id)
         self.assertTrue(allocated)
         self.assert_healed(server_id, 'orphaned-mapping')
@@ -343,8 +342,7 @@ class OrphanTest(AuditTestCase):
 
     def test_nothing_but_revisions(self):
         server_id = self.boot(host='host1')['id']
-        self.execute('DELETE FROM instances WHERE uuid = :uuid', 'cell1',
-                     uuid=server_id)
+        self.lose_instance(server_id, 'cell1')
         for table in ('instance_mappings', 'request_specs'):
             self.execute('DELETE FROM %s WHERE instance_uuid = :uuid' % table,
                          uuid=server_id)
@@ -430,7 +428,8 @@ class OrphanTest(AuditTestCase):
 
     def test_wrong_database_behind_a_cell(self):
         """It has no server, so all of the cell would seem to be orphans."""
-        self.execute('DELETE FROM instances', 'cell2')
+        for server_id in self.neighbours:
+            self.lose_instance(server_id, 'cell2')
         status, stdout, stderr = self.command('heal', *NOW, '--yes')
         self.assertEqual((2, ''), (status, stdout))
         self.assertIn('database of cell cell2 has no server at all', stderr)
@@ -449,14 +448,15 @@ class OrphanTest(AuditTestCase):
         server_id = self.lose()
         self.api.delete_server(server_id)
         self.assertEqual((0, []), self.listed('audit'))
-        self.execute("UPDATE request_spec SET created_at = '2020-01-01' "
-                     'WHERE instance_uuid = :uuid', uuid=server_id)
-        self.execute("UPDATE request_specs SET created_at = '2020-01-01' "
-                     'WHERE instance_uuid = :uuid', uuid=server_id)
+        for table in ('request_spec', 'request_specs'):
+            self.execute(
+                "UPDATE %s SET created_at = '2020-01-01 00:00:00' "
+                'WHERE instance_uuid = :uuid' % table, uuid=server_id)
         self.assertEqual((0, []), self.listed('audit'))
-        self.execute("UPDATE instance_mappings SET created_at = '2020-01-01',"
-                     " updated_at = '2020-01-01' "
-                     'WHERE instance_uuid = :uuid', uuid=server_id)
+        self.execute(
+            "UPDATE instance_mappings SET created_at = '2020-01-01 00:00:00',"
+            " updated_at = '2020-01-01 00:00:00' "
+            'WHERE instance_uuid = :uuid', uuid=server_id)
         self.assertEqual(1, self.listed('audit')[0])
 
     def test_of_some_codes(self):

@@ -24,7 +24,7 @@ from tests.functional import command
 SECRET = 'the password is 12345'
 
 
-class BuildTestCase(command.CommandMixin, base.CloudTestCase):
+class BuildMixin(command.CommandMixin):
 
     def accept_some(self, *names):
         with self.held_builds():
@@ -35,9 +35,12 @@ class BuildTestCase(command.CommandMixin, base.CloudTestCase):
 
     def made_old(self, server_id):
         for table in ('build_request', 'build_requests'):
-            self.execute("UPDATE %s SET created_at = '2020-01-01' "
+            self.execute("UPDATE %s SET created_at = '2020-01-01 00:00:00' "
                          'WHERE instance_uuid = :uuid' % table,
                          uuid=server_id)
+
+
+class BuildTestCase(BuildMixin, base.CloudTestCase):
 
     def test_list(self):
         self.boot(host='host1')
@@ -114,7 +117,7 @@ class BuildTestCase(command.CommandMixin, base.CloudTestCase):
         self.assertIn('is not being built', stderr)
 
 
-class ExplainTestCase(BuildTestCase):
+class ExplainTestCase(BuildMixin, base.CloudTestCase):
 
     def explained(self, server_id, status=0):
         """Return [(database, what)]."""

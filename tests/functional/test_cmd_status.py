@@ -79,8 +79,7 @@ class StatusTestCase(command.CommandMixin, base.CloudTestCase):
                          list(self.check(2)))
 
     def test_orphans(self):
-        self.execute('DELETE FROM instances WHERE uuid = :uuid', 'cell1',
-                     uuid=self.boot(host='host1')['id'])
+        self.lose_instance(self.boot(host='host1')['id'], 'cell1')
         self.assertEqual({}, self.check())
         with fixtures.MonkeyPatch('nova_cells_persist.cmd.status.ORPHANS', 0):
             self.assertIn('1 orphaned-mapping', self.check(1)['Orphans'])

@@ -29,6 +29,10 @@ FIGURES = {
     'times as fast': (lambda ours, theirs: theirs / ours, operator.ge,
                       '%.2f'),
     'times': (lambda ours, theirs: ours / theirs, operator.le, '%.3f'),
+    # Of ours alone.
+    'servers a second': (lambda ours, theirs: ours, operator.ge, '%.0f'),
+    'specs a second': (lambda ours, theirs: ours, operator.ge, '%.0f'),
+    'MB': (lambda ours, theirs: ours, operator.le, '%.0f'),
     'more': (lambda ours, theirs: ours - theirs, operator.le, '%+g'),
 }
 
@@ -99,6 +103,12 @@ BUDGETS = (
     Budget('resize', 'resize', 1.05, 'times'),
     Budget('boot in a full cell beside an empty one', 'full-cell', 1.1,
            'times', against=(PLUGIN, 0)),
+    Budget('audit', 'audit', 20000, 'servers a second', unit='servers/s',
+           against=(PLUGIN, None)),
+    Budget('memory of an audit', 'audit', 300, 'MB', unit='MB',
+           against=(PLUGIN, None)),
+    Budget('backfill', 'backfill', 2000, 'specs a second', unit='specs/s',
+           against=(PLUGIN, None)),
 )
 
 

@@ -25,6 +25,7 @@ from nova import objects
 from nova.tests.functional.api import client
 
 from tests import counting
+from tests import databases
 from tests.perf import equipment
 from tests.perf import scenarios
 from tools.demo import cloud as demo_cloud
@@ -43,7 +44,8 @@ class Cloud(demo_cloud.Cloud):
     """A cloud of two cells, each a zone.
 
     :param plugin: whether nova-cells-persist is on
-    :param urls: as of Databases; None for SQLite files, as Nova's tests have
+    :param urls: as of databases.Databases; None for SQLite files, as Nova's
+        tests have
     :param log_file: where everything that Nova logs goes
     """
 
@@ -54,7 +56,7 @@ class Cloud(demo_cloud.Cloud):
     def setUp(self):
         idle = futurist_thread.ThreadWorker.MAX_IDLE_FOR
         if self._urls:
-            self.useFixture(equipment.Databases(self._urls))
+            self.useFixture(databases.Databases(self._urls))
         self.useFixture(equipment.PromptBus())
         self.managers = self.useFixture(equipment.Managers())
         super().setUp()

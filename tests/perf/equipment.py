@@ -14,7 +14,6 @@
 
 import contextlib
 import functools
-import importlib
 import threading
 import time
 import types
@@ -22,42 +21,10 @@ import types
 import fixtures
 from nova.compute import manager as compute_manager
 from nova.conductor import manager as conductor_manager
-from nova.db import migration
 from oslo_messaging._drivers import impl_fake
 
 #: For what takes a second, on a machine that has much else to do.
 TIMEOUT = 100
-
-
-class Databases(fixtures.Fixture):
-    """Have Nova's fixtures use these databases, in place of SQLite files.
-
-    :param urls: of empty databases: the API's, cell0's, then those of the
-        cells
-    """
-
-    def __init__(self, urls):
-        super().__init__()
-        self._urls = iter(urls)
-
-    def _setUp(self):
-        # As an attribute of its package that name is Nova itself.
-        module = importlib.import_module('nova.tests.fixtures.nova')
-        for owner, name, replacement in (
-                (module, '_use_file_backed_sqlite_with_wal', self._next),
-                (module.Database, '_apply_schema', _migrate),
-                (module.CellDatabases, '_cache_schema', _migrate),
-                # A server lets its writers wait for each other by itself.
-                (module, 'DatabaseWriteLock', fixtures.Fixture)):
-            self.useFixture(fixtures.MockPatchObject(
-                owner, name, replacement))
-
-    def _next(self, name):
-        return next(self._urls), None
-
-
-def _migrate(fixture, connection=None):
-    migration.db_sync(database=getattr(fixture, 'database', 'main'))
 
 
 class PromptBus(fixtures.Fixture):

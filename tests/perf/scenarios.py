@@ -17,6 +17,7 @@ import time
 
 import sqlalchemy as sa
 
+from tests.perf import estate
 from tests.perf import filling
 
 STOCK = 'stock'
@@ -50,6 +51,8 @@ class Scenario:
     sizes = (None,)
     #: What it is done on.
     sides = (STOCK, PLUGIN)
+    #: Where it can be done.
+    databases = ('sqlite', 'mariadb')
     #: How often each side has its turn in one round. The shorter a turn, the
     #: less can the machine be another one in the turn of the other side.
     turns = 1
@@ -264,6 +267,56 @@ class FullCell(Scenario):
         return {'ms': watch.ms}
 
 
+class OfAnEstate(Scenario):
+    """With the command line, in a cloud of ten cells and N servers."""
+
+    sides = (PLUGIN,)
+    databases = ('mariadb',)
+
+    def __init__(self, servers):
+        self.sizes = (servers,)
+
+    def prepare(self, cloud):
+        if not hasattr(cloud, 'estate'):
+            uuid = cloud.boot('alpha')
+            cloud.expect(uuid, 'ACTIVE')
+            cloud.estate = estate.Estate(
+                cloud.databases['API'], cloud.databases['cell1'], uuid,
+                self.sizes[0])
+        self._estate = cloud.estate
+
+    def _succeed(self, *argv):
+        status, seconds, memory = self._estate.run(*argv)
+        assert status == 0, status
+        return seconds, memory
+
+
+class Audit(OfAnEstate):
+
+    name = 'audit'
+    title = 'audit of ten cells with N servers'
+
+    def run(self, cloud, size):
+        driver = self._estate.read()
+        seconds, memory = self._succeed('audit')
+        return {'servers/s': size / seconds, 'MB': memory,
+                'times plain driver': seconds / driver}
+
+
+class Backfill(OfAnEstate):
+
+    name = 'backfill'
+    title = 'backfill of one cell of ten, of N servers'
+
+    def run(self, cloud, size):
+        self._estate.forget_copies()
+        driver = self._estate.copy(500)
+        self._estate.forget_copies()
+        seconds, memory = self._succeed('backfill')
+        return {'specs/s': size / estate.CELLS / seconds, 'MB': memory,
+                'times plain driver': seconds / driver}
+
+
 def make(rows):
     """Return all scenarios.
 
@@ -272,4 +325,5 @@ def make(rows):
     """
     return {scenario.name: scenario for scenario in (
         ListBuilds(), GetBuild(), ShowBuild(), PostServer(), GetSpec(),
-        GetSpecs(), Boot(), Resize(), FullCell(rows))}
+        GetSpecs(), Boot(), Resize(), FullCell(rows), Audit(rows),
+        Backfill(rows))}

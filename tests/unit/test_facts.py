@@ -41,7 +41,7 @@ class FactsTestCase(base.BaseTestCase):
 
     def differing(self, group=None, **server):
         instance = objects.Instance(**dict(dict(
-            flavor=self.flavor(id=7), image_ref='i', availability_zone='z',
+            flavor=self.flavor(), image_ref='i', availability_zone='z',
             pci_requests=self.requests('gpu')), **server))
         claimed = facts.of_spec(
             jsonutils.dumps(self.spec.obj_to_primitive()))
@@ -57,7 +57,9 @@ class FactsTestCase(base.BaseTestCase):
         self.assertEqual(['pci_requests.gpu'],
                          self.differing(pci_requests=None))
         self.assertEqual(['image.id'], self.differing(image_ref='other'))
-        self.assertEqual(['instance_group.uuid'], self.differing(group='g'))
+        self.assertEqual(['instance_group.uuid'], self.differing(
+            group=objects.InstanceGroup(uuid='g')))
+        self.assertEqual([], self.differing(group=facts.UNKNOWN))
         self.assertEqual(
             ['flavor.extra_specs.a', 'flavor.extra_specs.c', 'flavor.vcpus'],
             self.differing(flavor=self.flavor(
