@@ -132,6 +132,12 @@ class NoAPIDatabase(CellsPersistException):
                '--cell, or give the nova.conf of nova-api with --config-file.')
 
 
+class OneCellOnly(CellsPersistException):
+    message = ('This nova.conf has no [api_database]connection, and this '
+               'command looks at all databases of a cloud. Give the nova.conf '
+               'of nova-api with --config-file.')
+
+
 class NotConfirmed(CellsPersistException):
     message = 'Nothing was dropped, since the answer was not "yes".'
 
@@ -207,6 +213,11 @@ class ChangedSince(CellsPersistException):
 
 class ByHand(CellsPersistException):
     message = 'This is not mended by itself: %(evidence)s. %(repair)s.'
+
+
+class NotMended(CellsPersistException):
+    message = ('It is still there after the repair: %(evidence)s. See the '
+               'log.')
 
 
 class NothingToRebuildFrom(CellsPersistException):

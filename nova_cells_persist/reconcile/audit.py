@@ -39,7 +39,7 @@ from nova_cells_persist.reconcile import case as of_server
 PAGE = 1000
 
 #: Before and behind all uuids.
-FIRST, LAST = '', 'g'
+FIRST, LAST = '', 'zzzz'
 
 #: A database: the id of its cell, None for the API database; what it is
 #: called; the CellMapping; its streams.
@@ -56,13 +56,13 @@ class Cloud:
         """Look which databases there are, and that each one answers.
 
         :param context: an admin context, not targeted
-        :raises: NoAPIDatabase in a process that serves one cell;
+        :raises: OneCellOnly in a process that serves one cell;
             DatabaseError, which names the first one that does not answer;
             EmptyCell or SharedDatabase, if what a cell mapping connects to
             cannot be that cell's database
         """
         if database.is_cell_level():
-            raise exception.NoAPIDatabase()
+            raise exception.OneCellOnly()
         self.context = context
         with answers.of(database.API_DATABASE):
             self.cells = {cell.id: cell for cell in migration.cells(context)}

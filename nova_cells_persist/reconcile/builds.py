@@ -45,8 +45,10 @@ def in_flight(context, older_than=None, project_id=None, uuid=None):
     :param project_id: only of this project
     :param uuid: only of this server
     :returns: a list of Build
-    :raises: DatabaseError
+    :raises: OneCellOnly in a process that serves one cell, DatabaseError
     """
+    if database.is_cell_level():
+        raise exception.OneCellOnly()
     now = timeutils.utcnow()
     with answers.of(database.API_DATABASE):
         with database.api_reader(context) as session:

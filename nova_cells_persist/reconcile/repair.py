@@ -58,20 +58,27 @@ def mend(cloud, case, wanted, since, journal):
     :returns: a list of (Finding, None if it is mended, else an exception
         that says why not)
     """
-    done = []
+    done = {}
     for _ in range(ROUNDS):
         found = [finding for finding in findings.find(case)
-                 if finding.code in wanted and finding.code not in
-                 {before.code for before, _ in done}]
+                 if finding.code in wanted]
+        for finding in found:
+            if done.get(finding.code) is not None:
+                # It has been mended, and is there again.
+                done[finding.code] = finding, (
+                    done[finding.code][1] or exception.NotMended(
+                        evidence=finding.evidence))
+        found = [each for each in found if each.code not in done]
         if not found:
             break
         for finding in found:
-            done.append((finding, _mend_one(cloud, finding, since, journal)))
+            reason = _mend_one(cloud, finding, since, journal)
+            if reason is not GONE:
+                done[finding.code] = finding, reason
         # What is recent now is what has just been mended.
         since = None
         case = cloud.case(case.uuid)
-    return [(finding, reason) for finding, reason in done
-            if reason is not GONE]
+    return list(done.values())
 
 
 #: Of a finding that was not there any more when it was to be mended.

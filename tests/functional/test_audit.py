@@ -21,6 +21,7 @@ import threading
 
 import fixtures
 from keystoneauth1 import exceptions as ks_exc
+import sqlalchemy as sa
 
 from nova.conductor import rpcapi
 from nova import context as nova_context
@@ -257,6 +258,21 @@ class StuckBuildTest(AuditTestCase):
         self.undo()
         self.assertEqual([('two-cells', server_id)], self.audit())
 
+    def test_running_in_two_cells(self):
+        server_id = self.boot(host='host1')['id']
+        with self.engine('cell2').begin() as connection:
+            row = dict(self.rows('instances', server_id, 'cell1')[0],
+                       id=100, compute_id=None)
+            connection.execute(sa.text(
+                'INSERT INTO instances (%s) VALUES (%s)' % (
+                    ', '.join(row), ', '.join(':' + name for name in row))),
+                row)
+        (code, result), = self.heal(status=1)
+        self.assertEqual('two-cells', code)
+        self.assertIn('is not mended by itself: in cell', result)
+        self.assertIn('see where it runs', result)
+        self.assertEqual([('two-cells', server_id)], self.audit())
+
     def service_id(self, host):
         return self.api.get_services(host=host,
                                      binary='nova-compute')[0]['id']
@@ -321,6 +337,31 @@ class OrphanTest(AuditTestCase):
              for provider, each in allocated.items()},
             {provider: each['resources'] for provider, each in
              self._get_allocations_by_server_uuid(server_id).items()})
+
+    def test_undo_of_a_repair_that_was_cut_short(self):
+        server_id = self.lose()
+        self.api.delete_server(server_id)
+        before = self.everything(server_id)
+        self.heal()
+        with open(self.undo_file) as file:
+            line = file.readline()
+        with open(self.undo_file, 'w') as file:
+            file.write(line)
+        status, _, stderr = self.command('undo', self.undo_file)
+        self.assertEqual(2, status)
+        self.assertIn('has been changed since', stderr)
+        self.assertEqual({}, self.everything(server_id))
+        self.undo('--force')
+        self.assertEqual(before, self.everything(server_id))
+
+    def test_in_the_conductor_of_a_cell(self):
+        with self.cell_level('cell1'):
+            for argv in (['audit'], ['heal'], ['purge'], ['backfill'],
+                         ['build', 'list'], ['undo', __file__]):
+                status, stdout, stderr = self.command(*argv)
+                self.assertEqual((2, ''), (status, stdout))
+                if argv[0] != 'undo':
+                    self.assertIn('looks at all databases', stderr)
 
     def test_placement_out_of_reach(self):
         server_id = self.lose()

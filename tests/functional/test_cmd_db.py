@@ -17,8 +17,10 @@ import io
 import json
 import logging
 import os
+import pty
 import subprocess
 import sys
+import termios
 import uuid
 import warnings
 
@@ -31,6 +33,7 @@ import sqlalchemy as sa
 from nova.db.api import api as api_db_api
 from nova.db.api import models as api_models
 from nova.db.main import api as main_db_api
+from nova.db.main import models as main_models
 from nova import rpc
 
 from nova_cells_persist.cmd import main
@@ -520,6 +523,62 @@ class ProcessTestCase(CommandTestCase):
         self.assertIn('The database of cell dead cannot be used', run.stderr)
         self.assertNotIn('s3cret', run.stdout + run.stderr)
         self.assertEqual(1, len(run.stderr.splitlines()), run.stderr)
+
+    def make_nova_tables(self):
+        api_models.BASE.metadata.create_all(self.engine('api'))
+        for name in self.cells:
+            main_models.Instance.__table__.create(self.engine(name))
+
+    def test_audit(self):
+        self.make_nova_tables()
+        self.succeed('db', 'sync')
+        run = self.process('audit')
+        self.assertEqual((0, 'Nothing found.\n'),
+                         (run.returncode, run.stderr))
+        # On a terminal there is a bar.
+        self.execute('api', 'INSERT INTO request_specs (instance_uuid, spec) '
+                     "VALUES ('one', '{}')")
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        run = subprocess.run(
+            [sys.executable, '-m', 'nova_cells_persist.cmd.main',
+             '--config-file', self.conf, 'audit'], cwd=ROOT, stderr=theirs,
+            stdout=subprocess.PIPE, timeout=120,
+            env=dict(os.environ, TQDM_MININTERVAL='0'))
+        os.close(theirs)
+        self.assertEqual(1, run.returncode)
+        shown = os.read(ours, 10000).decode()
+        self.assertIn('servers/s', shown)
+        self.assertIn('1 orphaned-spec.', shown)
+        os.close(ours)
+
+    def status(self, *argv):
+        run = subprocess.run(
+            [sys.executable, '-m', 'nova_cells_persist.cmd.status',
+             '--config-file', self.conf, *argv],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, timeout=120)
+        self.assertNotIn('Traceback', run.stdout + run.stderr)
+        return run
+
+    def test_status(self):
+        self.make_nova_tables()
+        self.succeed('db', 'sync')
+        run = self.status('upgrade', 'check')
+        self.assertEqual(2, run.returncode, run.stderr)
+        self.assertIn('This configuration does not load the plugin',
+                      ' '.join(run.stdout.split()))
+        with open(self.conf) as file:
+            text = file.read()
+        with open(self.conf, 'w') as file:
+            file.write(text.replace(
+                '[DEFAULT]', '[DEFAULT]\nconfig_source = cells_persist') +
+                '[cells_persist]\ndriver = nova_cells_persist\n')
+        run = self.status('upgrade', 'check', '--json')
+        self.assertEqual(0, run.returncode, run.stdout + run.stderr)
+        self.assertEqual(
+            [0] * 7, [each['result'] for each in
+                      json.loads(run.stdout)['checks']])
 
     def test_drop_without_a_terminal(self):
         self.succeed('db', 'sync')
