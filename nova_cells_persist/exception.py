@@ -26,6 +26,14 @@ class CellsPersistException(Exception):
         self.data = data
         super().__init__(self.message % data)
 
+    def __reduce__(self):
+        # It may have to come from another process.
+        return _again, (type(self), self.data)
+
+
+def _again(cls, data):
+    return cls(**data)
+
 
 class SetupError(CellsPersistException):
     """Nova cannot run with the plugin as it is configured or installed.

@@ -14,6 +14,8 @@
 
 import argparse
 import collections
+import itertools
+import operator
 
 from cliff import command
 from cliff import lister
@@ -45,22 +47,27 @@ class _OverServers(lister.Lister):
             help='Only servers whose uuid comes after that one: where a run '
                  'was interrupted.')
         parser.add_argument(
+            '--workers', metavar='N', type=options.positive,
+            help='How many processes look. Default: one for each processor '
+                 'if there are many servers, else one.')
+        parser.add_argument(
             '--show', metavar='N', type=options.positive, default=1000,
             help='List no more than that many; all are counted. '
                  'Default: %(default)s.')
         return parser
 
     def take_action(self, parsed_args):
+        from nova import context
+        from nova_cells_persist.reconcile import audit
         self._counts = collections.Counter()
         self._status = 0
         self._shown = []
         self._last = parsed_args.after
+        self.since = timeutils.utcnow() - parsed_args.older_than
+        self.cloud = audit.Cloud(context.get_admin_context())
         self.begin(parsed_args)
-        since = timeutils.utcnow() - parsed_args.older_than
         try:
-            for case in self._cases(parsed_args, since):
-                self.look_at(parsed_args, case, since)
-                self._last = case.uuid
+            self._look(parsed_args)
         except KeyboardInterrupt:
             self._status = main.FINDINGS
             self.say('Interrupted. To go on there: --after %s' % self._last)
@@ -71,23 +78,44 @@ class _OverServers(lister.Lister):
                           'Nothing found'))
         return self.columns, self._shown
 
-    def _cases(self, args, since):
-        from nova import context
-        from nova_cells_persist.reconcile import audit
-        self.cloud = audit.Cloud(context.get_admin_context())
-        if args.server:
-            return [self.cloud.case(args.server, since)]
+    def _look(self, args):
         # With no terminal there is no bar.
-        return tqdm.tqdm(
-            self.cloud.cases(args.after, since=since, sleep=args.sleep),
-            total=self.cloud.number_of_servers(), unit=' servers',
-            file=self.app.stderr, disable=None, leave=False)
+        with tqdm.tqdm(total=1 if args.server else
+                       self.cloud.number_of_servers(), unit=' servers',
+                       file=self.app.stderr, disable=None,
+                       leave=False) as bar:
+            for lot in self._lots(args):
+                for uuid, found in itertools.groupby(
+                        lot.found, operator.attrgetter('uuid')):
+                    self.look_at(args, uuid, list(found))
+                    self._last = uuid
+                self._last = lot.last
+                bar.update(lot.servers)
+
+    def _lots(self, args):
+        from nova_cells_persist.reconcile import findings
+        from nova_cells_persist.reconcile import search
+        wanted = self.wanted(args)
+        if not args.server:
+            return search.search(self.cloud, wanted, args.after, self.since,
+                                 args.sleep, args.workers)
+        case = self.cloud.case(args.server, self.since)
+        return [search.Lot(1, case.uuid, [
+            finding for finding in findings.find(case)
+            if finding.code in wanted])]
+
+    def wanted(self, args):
+        """Return the codes that are looked for."""
+        return frozenset(codes.MEANINGS)
 
     def begin(self, args):
         """Prepare for it."""
 
-    def look_at(self, args, case, since):
-        """Do it, with one server."""
+    def look_at(self, args, uuid, found):
+        """Do it, with what was found about one server.
+
+        :param found: a list of Finding
+        """
 
     def end(self):
         """Clean up after it."""
@@ -141,15 +169,10 @@ class Audit(_OfCodes):
 
     columns = 'Code', 'Server', 'Evidence', 'Repair'
 
-    def look_at(self, args, case, since):
-        from nova_cells_persist.reconcile import findings
-        for finding in findings.find(case):
-            if finding.code in self._wanted:
-                self.tell(args, finding[:4], finding.code)
-                self.worsen(main.FINDINGS)
-
-    def begin(self, args):
-        self._wanted = self.wanted(args)
+    def look_at(self, args, uuid, found):
+        for finding in found:
+            self.tell(args, finding[:4], finding.code)
+            self.worsen(main.FINDINGS)
 
 
 class _Mending(_OverServers):
@@ -169,21 +192,19 @@ class _Mending(_OverServers):
 
     def begin(self, args):
         from nova_cells_persist.reconcile import undo
-        self._wanted = self.wanted(args)
         self._journal = undo.Journal(args.undo_file)
 
-    def look_at(self, args, case, since):
-        from nova_cells_persist.reconcile import findings
-        from nova_cells_persist.reconcile import repair
+    def look_at(self, args, uuid, found):
         if not args.yes:
-            for finding in findings.find(case):
-                if finding.code in self._wanted:
-                    self.tell(args, finding[:4] + ('proposed',),
-                              '%s proposed' % finding.code)
-                    self.worsen(main.FINDINGS)
+            for finding in found:
+                self.tell(args, finding[:4] + ('proposed',),
+                          '%s proposed' % finding.code)
+                self.worsen(main.FINDINGS)
             return
-        for finding, reason in repair.mend(self.cloud, case, self._wanted,
-                                           since, self._journal):
+        from nova_cells_persist.reconcile import repair
+        for finding, reason in repair.mend(
+                self.cloud, uuid, self.wanted(args), self.since,
+                self._journal):
             self.tell(args, finding[:4] + (
                 'mended' if reason is None else str(reason),),
                 '%s %s' % (finding.code,

@@ -14,6 +14,7 @@
 
 from cliff import lister
 from cliff import show
+from oslo_utils import timeutils
 
 from nova_cells_persist.cmd import main
 from nova_cells_persist.cmd import options
@@ -87,20 +88,26 @@ class Explain(lister.Lister):
     def get_parser(self, prog_name):
         parser = super().get_parser(prog_name)
         options.add_uuid(parser)
+        options.add_older_than(
+            parser, '10m', 'Call something wrong only if nothing of the '
+            'server was written for that long')
         return parser
 
     def take_action(self, parsed_args):
         from nova_cells_persist.reconcile import audit
         from nova_cells_persist.reconcile import story
-        events, self._found = story.tell(audit.Cloud(_admin()),
-                                         parsed_args.uuid)
+        events, self._found = story.tell(
+            audit.Cloud(_admin()), parsed_args.uuid,
+            timeutils.utcnow() - parsed_args.older_than)
         return ('Time', 'Database', 'What'), [
             (event.at and str(event.at), event.database, event.what)
             for event in events] + [
-            (None, 'all', '%s: %s. To %s: nova-cells-persist heal %s --yes'
-             ' --server %s' % (
+            (None, 'all', '%s: %s. To %s: nova-cells-persist heal %s '
+             '--server %s --older-than %ds --yes' % (
                  finding.code, finding.evidence, finding.repair,
-                 finding.code, finding.uuid)) for finding in self._found]
+                 finding.code, finding.uuid,
+                 parsed_args.older_than.total_seconds()))
+            for finding in self._found]
 
     def run(self, parsed_args):
         return super().run(parsed_args) or (

@@ -36,7 +36,7 @@ from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import case as of_server
 
 #: How many rows of a stream are read at once.
-PAGE = 1000
+PAGE = 250
 
 #: Before and behind all uuids.
 FIRST, LAST = '', 'zzzz'
@@ -170,6 +170,11 @@ class Cloud:
                 return
             with database.reader(self.targeted(place.mapping)) as own:
                 yield own
+
+    def hang_up(self):
+        """Close the connections to all databases; they are opened again."""
+        for place in self._places:
+            database.engine(self.targeted(place.mapping)).dispose()
 
     def targeted(self, cell):
         """Return a context for the database of a cell, or for the API's.

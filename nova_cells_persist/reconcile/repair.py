@@ -47,18 +47,19 @@ LOG = logging.getLogger(__name__)
 ROUNDS = 4
 
 
-def mend(cloud, case, wanted, since, journal):
+def mend(cloud, uuid, wanted, since, journal):
     """Mend what is wrong with a server.
 
     :param cloud: an audit.Cloud
-    :param case: the Case of the server
+    :param uuid: of the server
     :param wanted: the codes to mend
-    :param since: as of Cloud.cases(), when the case was read
+    :param since: as of Cloud.cases()
     :param journal: an undo.Journal
     :returns: a list of (Finding, None if it is mended, else an exception
         that says why not)
     """
     done = {}
+    case = cloud.case(uuid, since)
     for _ in range(ROUNDS):
         found = [finding for finding in findings.find(case)
                  if finding.code in wanted]
@@ -77,7 +78,7 @@ def mend(cloud, case, wanted, since, journal):
                 done[finding.code] = finding, reason
         # What is recent now is what has just been mended.
         since = None
-        case = cloud.case(case.uuid)
+        case = cloud.case(uuid)
     return list(done.values())
 
 

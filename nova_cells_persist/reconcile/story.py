@@ -25,12 +25,11 @@ from nova_cells_persist.reconcile import findings
 Event = collections.namedtuple('Event', 'at database what')
 
 
-def tell(cloud, uuid):
+def tell(cloud, uuid, since):
     """Return what happened to a server, and what is wrong with it.
 
-    What was written a moment ago counts too: who asks does so now.
-
     :param cloud: an audit.Cloud
+    :param since: as of Cloud.cases()
     :returns: (a list of Event, a list of Finding)
     :raises: UnknownServer, DatabaseError
     """
@@ -47,7 +46,7 @@ def tell(cloud, uuid):
     if not events:
         raise exception.UnknownServer(instance_uuid=uuid)
     events.sort(key=lambda event: event.at or datetime.datetime.min)
-    return events, findings.find(cloud.case(uuid))
+    return events, findings.find(cloud.case(uuid, since))
 
 
 def _events(name, found):

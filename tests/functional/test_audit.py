@@ -528,10 +528,10 @@ class OrphanTest(AuditTestCase):
             self.api.delete_server(each)
         mend = repair.mend
 
-        def interrupt(cloud, case, *args):
-            if case.uuid == ids[1]:
+        def interrupt(cloud, uuid, *args):
+            if uuid == ids[1]:
                 raise KeyboardInterrupt()
-            return mend(cloud, case, *args)
+            return mend(cloud, uuid, *args)
 
         with fixtures.MonkeyPatch(
                 'nova_cells_persist.reconcile.repair.mend', interrupt):

@@ -13,6 +13,7 @@
 """nova-cells-persist build, on the servers of a cloud that runs."""
 
 import base64
+import os
 
 import fixtures
 
@@ -119,13 +120,22 @@ class BuildTestCase(BuildMixin, base.CloudTestCase):
 
 class ExplainTestCase(BuildMixin, base.CloudTestCase):
 
-    def explained(self, server_id, status=0):
+    def explained(self, server_id, *argv, status=0):
         """Return [(database, what)]."""
-        found, rows = self.listed('build', 'explain', server_id)
+        found, rows = self.listed('build', 'explain', server_id, *argv)
         self.assertEqual(status, found, rows)
         times = [row['Time'] for row in rows if row['Time']]
         self.assertEqual(sorted(times), times)
         return [(row['Database'], row['What']) for row in rows]
+
+    def test_what_it_proposes(self):
+        server_id, = self.accept_some('one')
+        story = self.explained(server_id, '--older-than', '0s', status=1)
+        command = story[-1][1].partition('nova-cells-persist ')[2].split()
+        status, rows = self.listed(*command, '--undo-file', os.devnull)
+        self.assertEqual((0, ['mended']),
+                         (status, [row['Result'] for row in rows]))
+        self.explained(server_id, '--older-than', '0s')
 
     def test_of_a_healthy_server(self):
         self._start_compute('host2', cell_name='cell1')
@@ -155,15 +165,17 @@ class ExplainTestCase(BuildMixin, base.CloudTestCase):
     def test_of_a_build_that_is_lost(self):
         server_id, = self.accept_some('one')
         self.made_old(server_id)
-        story = self.explained(server_id, status=1)
+        self.assertNotIn('all', [each[0]
+                                 for each in self.explained(server_id)])
+        story = self.explained(server_id, '--older-than', '0s', status=1)
         self.assertEqual(
             ('API database', 'accepted, and kept as a build in '
              'build_request'), story[0])
         self.assertEqual(
             ('all', 'stuck-build: accepted at 2020-01-01 00:00:00, and in no '
              'cell. To bury it in cell0 as ERROR, where its owner can delete '
-             'it: nova-cells-persist heal stuck-build --yes --server %s' %
-             server_id), story[-1])
+             'it: nova-cells-persist heal stuck-build --server %s '
+             '--older-than 0s --yes' % server_id), story[-1])
 
     def test_of_nobody(self):
         self.boot(host='host1')

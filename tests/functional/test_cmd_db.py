@@ -535,9 +535,19 @@ class ProcessTestCase(CommandTestCase):
         run = self.process('audit')
         self.assertEqual((0, 'Nothing found.\n'),
                          (run.returncode, run.stderr))
-        # On a terminal there is a bar.
         self.execute('api', 'INSERT INTO request_specs (instance_uuid, spec) '
-                     "VALUES ('one', '{}')")
+                     "VALUES ('6d', '{}'), ('08', '{}'), ('ff', '{}')")
+        for argv, found in (([], '08 6d ff'), (['--after', '08'], '6d ff'),
+                            (['--after', '6d'], 'ff')):
+            for workers in '123':
+                run = self.process(
+                    'audit', '--workers', workers, *argv, '-f', 'value', '-c',
+                    'Server')
+                self.assertEqual(
+                    (1, found.split(), '%d orphaned-spec.\n' %
+                     len(found.split())),
+                    (run.returncode, run.stdout.split(), run.stderr))
+        # On a terminal there is a bar.
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, 80))
         run = subprocess.run(
@@ -549,7 +559,7 @@ class ProcessTestCase(CommandTestCase):
         self.assertEqual(1, run.returncode)
         shown = os.read(ours, 10000).decode()
         self.assertIn('servers/s', shown)
-        self.assertIn('1 orphaned-spec.', shown)
+        self.assertIn('3 orphaned-spec.', shown)
         os.close(ours)
 
     def status(self, *argv):

@@ -281,7 +281,7 @@ class HealTest(base.CloudTestCase):
         for case in list(self.cloud.cases()):
             if case.uuid != self.states['build']:
                 for finding, reason in repair.mend(
-                        self.cloud, case, frozenset(codes.MEANINGS), None,
+                        self.cloud, case.uuid, frozenset(codes.MEANINGS), None,
                         journal):
                     self.assertIsNone(reason, finding)
 
