@@ -128,10 +128,14 @@ def _schemas():
     from nova_cells_persist.db import database
     from nova_cells_persist.db import migration
     from nova_cells_persist.reconcile import answers
+    if database.is_cell_level():
+        raise exception.OneCellOnly()
+    with answers.of(database.API_DATABASE):
+        cells = migration.cells(context.get_admin_context())
     places = [(database.API_DATABASE, migration.api_schema)] + [
         (database.name_of(cell), functools.partial(
             migration.mapped_schema, cell))
-        for cell in migration.cells(context.get_admin_context())]
+        for cell in cells]
     problems = []
     for name, open_schema in places:
         try:
@@ -166,14 +170,17 @@ def main(argv=None):
     """Run the checks.
 
     :param argv: the arguments; those of the process if None
-    :returns: the exit status: 0, or 1 for a warning, 2 for a failure
+    :returns: the exit status: 0, or 1 for a warning, 2 for a failure, 127
+        for arguments that it does not take
     """
     upgradecheck.register_cli_options(cfg.CONF, Checks())
     try:
         command.configure(sys.argv[1:] if argv is None else argv)
-    except exception.SetupError as exc:
+    except (exception.SetupError, cfg.Error) as exc:
         print(exc, file=sys.stderr)
         return command.ERRORS
+    except SystemExit as exc:   # argparse has said what is wrong
+        return command.BAD_ARGUMENTS if exc.code == command.ERRORS else 0
     upgradecheck.CONF = cfg.CONF
     _counts.cache_clear()
     return int(upgradecheck.run(cfg.CONF))

@@ -28,12 +28,18 @@ its tests even more, exchange them.
 """
 
 from oslo_config import cfg
+from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
 
 from nova.db.api import api as api_db_api
 from nova.db.main import api as main_db_api
 
 API = 'api'
 CELL = 'cell'
+
+#: What a database raises that fails. oslo.db leaves "no such table" of MySQL
+#: as the driver has it.
+FAILURES = (db_exc.DBError, sa_exc.DBAPIError)
 
 #: What the API database is called, and that of a process that serves a cell.
 API_DATABASE = 'API database'

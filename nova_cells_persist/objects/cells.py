@@ -18,7 +18,6 @@ What a cell does not answer must not fail what stock Nova would complete.
 import functools
 
 from oslo_db import api as oslo_db_api
-from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
 from nova import context as nova_context
@@ -69,7 +68,7 @@ def fail_softly(what):
         def wrapper(context, instance_uuid, *args, **kwargs):
             try:
                 return function(context, instance_uuid, *args, **kwargs)
-            except (db_exc.DBError, exception.TooManyWriters) as exc:
+            except database.FAILURES + (exception.TooManyWriters,) as exc:
                 LOG.warning(
                     'Request spec of %(uuid)s: %(what)s in the %(database)s '
                     'failed and is left to be healed: %(reason)s',

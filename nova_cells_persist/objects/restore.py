@@ -21,7 +21,6 @@ saved. The later of the two sees what the other one has done.
 import collections
 import functools
 
-from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
 from nova.compute import task_states
@@ -76,8 +75,8 @@ def _never_failing(function):
         try:
             function(context, instance_uuid, *args)
         except Exception as exc:
-            expected = isinstance(exc, (
-                nova_exc.NovaException, db_exc.DBError, ValueError,
+            expected = isinstance(exc, database.FAILURES + (
+                nova_exc.NovaException, ValueError,
                 exception.CellsPersistException))
             LOG.warning('Request spec of %(uuid)s: whether it describes the '
                         'server as it is could not be told, and is left to '

@@ -70,6 +70,8 @@ class Cloud:
         self._places += [
             Place(cell.id, database.name_of(cell), cell, census.CELL)
             for cell in self.cells.values()]
+        self._names = {number: cell.name or cell.uuid
+                       for number, cell in self.cells.items()}
         self._check()
 
     @property
@@ -114,7 +116,7 @@ class Cloud:
                 key=operator.itemgetter(0))
             for uuid, group in itertools.groupby(
                     rows, operator.itemgetter(0)):
-                found = of_server.Case(uuid)
+                found = of_server.Case(uuid, self._names)
                 for _, name, cell, row in group:
                     found.add(name, cell, row)
                 yield found
@@ -126,7 +128,7 @@ class Cloud:
         :param session: of a transaction in the API database in which that
             is read
         """
-        found = of_server.Case(uuid)
+        found = of_server.Case(uuid, self._names)
         for place in self._places:
             with self._reading(place, session) as reading:
                 for stream in place.streams:

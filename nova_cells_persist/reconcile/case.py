@@ -23,6 +23,7 @@ class Case:
     have.
 
     :ivar uuid: of the server
+    :ivar names: {cell: what it is called}
     :ivar mapping: a row of ``mapping``; None if it is not mapped, not even
         to no cell
     :ivar nova_spec: the JSON in Nova's own row, None if there is none
@@ -37,6 +38,7 @@ class Case:
     """
 
     uuid: str
+    names: dict = dataclasses.field(default_factory=dict)
     mapping: object = None
     nova_spec: str = None
     group: str = None
@@ -90,6 +92,10 @@ class Case:
         """When the build was accepted, a datetime; None if there is none."""
         build = self.mirror or self.build
         return build and build.created_at
+
+    def named(self, cell):
+        """Return a cell in words."""
+        return 'cell %s' % self.names.get(cell, cell)
 
     def alive(self):
         """Return the cells in which it is not deleted, a list."""

@@ -62,9 +62,9 @@ def _without_cell(case):
         if case.in_flight:
             return [Finding(
                 codes.STUCK_BUILD, case.uuid,
-                'accepted at %s; cell %d has it, and the mapping has no cell'
-                % (case.accepted_at, alive[0]),
-                'map it to cell %d and remove the build' % alive[0],
+                'accepted at %s; %s has it, and the mapping has no cell'
+                % (case.accepted_at, case.named(alive[0])),
+                'map it to %s and remove the build' % case.named(alive[0]),
                 (alive[0],))]
         return [_unmapped(case, alive[0])]
     if case.in_flight:
@@ -95,8 +95,8 @@ def _not_in_its_cell(case):
         return [_unmapped(case, alive[0])]
     return [Finding(
         codes.ORPHANED_MAPPING, case.uuid,
-        'mapped to cell %d, which does not have it, nor has another' %
-        case.cell,
+        'mapped to %s, which does not have it, nor has another' %
+        case.named(case.cell),
         'remove its mapping, request spec and allocations', (case.cell,))]
 
 
@@ -110,8 +110,8 @@ def _in_its_cell(case):
     if case.build or case.mirror:
         found.append(Finding(
             codes.LANDED_BUILD, case.uuid,
-            'in cell %d, and there is a row of it in %s' % (
-                case.cell, ' and '.join(
+            'in %s, and there is a row of it in %s' % (
+                case.named(case.cell), ' and '.join(
                     table for table, row in (
                         ('build_request', case.build),
                         ('build_requests', case.mirror)) if row)),
@@ -119,7 +119,8 @@ def _in_its_cell(case):
     if case.waiting:
         found.append(Finding(
             codes.MISPLACED_COPY, case.uuid,
-            'in cell %d, and the API database has revisions' % case.cell,
+            'in %s, and the API database has revisions' %
+            case.named(case.cell),
             'move them to the cell', (case.cell,)))
     instance = case.instance
     if instance.deleted:
@@ -127,7 +128,8 @@ def _in_its_cell(case):
     if _is_stuck(instance):
         found.append(Finding(
             codes.STUCK_INSTANCE, case.uuid,
-            'in cell %d in the state building, on no host' % case.cell,
+            'in %s in the state building, on no host' %
+            case.named(case.cell),
             'set it to ERROR, so that its owner can delete it',
             (case.cell,)))
     return found + _contract(case, instance)
@@ -146,11 +148,11 @@ def _two_cells(case):
     certain = case.instance is not None and len(spare) == 1
     return Finding(
         codes.TWO_CELLS, case.uuid, 'in %s, mapped to %s' % (
-            ' and '.join('cell %d (host %s)' % (
-                cell, case.instances[cell].host or 'none')
+            ' and '.join('%s (host %s)' % (
+                case.named(cell), case.instances[cell].host or 'none')
                 for cell in sorted(case.alive())),
-            'none' if case.cell is None else 'cell %d' % case.cell),
-        'mark it deleted in cell %d, where it never ran' % spare[0]
+            'no cell' if case.cell is None else case.named(case.cell)),
+        'mark it deleted in %s, where it never ran' % case.named(spare[0])
         if certain else
         'none: see where it runs, and delete the other one from its cell',
         tuple(spare) if certain else ())
@@ -158,11 +160,11 @@ def _two_cells(case):
 
 def _unmapped(case, cell):
     return Finding(
-        codes.UNMAPPED_INSTANCE, case.uuid, 'in cell %d, %s' % (
-            cell, 'not mapped' if case.mapping is None else
+        codes.UNMAPPED_INSTANCE, case.uuid, 'in %s, %s' % (
+            case.named(cell), 'not mapped' if case.mapping is None else
             'mapped to %s' % ('no cell' if case.cell is None
-                              else 'cell %d' % case.cell)),
-        'map it to cell %d' % cell, (cell,))
+                              else case.named(case.cell))),
+        'map it to %s' % case.named(cell), (cell,))
 
 
 def _orphaned_copies(case):
@@ -171,16 +173,16 @@ def _orphaned_copies(case):
     if not lost or case.cell is None and case.in_flight:
         return []
     cells = tuple(sorted(lost))
-    where = ', '.join(map(str, cells))
+    where = ', '.join(map(case.named, cells))
     if case.instance is None and (case.alive() or case.instances):
         return []   # they follow once it is mapped
     if case.instance is not None and not case.instance.deleted:
         return [Finding(codes.MISPLACED_COPY, case.uuid,
-                        'in cell %d, and there are revisions in cell %s' %
-                        (case.cell, where),
+                        'in %s, and there are revisions in %s' %
+                        (case.named(case.cell), where),
                         'move them to its cell', cells)]
     return [Finding(codes.ORPHANED_COPY, case.uuid,
-                    'revisions in cell %s, where there is no such server' %
+                    'revisions in %s, where there is no such server' %
                     where, 'remove them', cells)]
 
 
@@ -216,34 +218,34 @@ def _copy(case, instance, text):
         # Those that stand elsewhere are moved here first.
         return [] if case.waiting or case.strays else [Finding(
             codes.MISSING_COPY, case.uuid,
-            'no revision in cell %d' % case.cell, 'write one',
+            'no revision in %s' % case.named(case.cell), 'write one',
             (case.cell,))]
     if instance.spec == text and not instance.pending:
         return []
     if fields_of(instance.spec) is None:
         return [Finding(
             codes.UNREADABLE_COPY, case.uuid,
-            'revision %d in cell %d cannot be read' % (
-                instance.revision, case.cell),
+            'revision %d in %s cannot be read' % (
+                instance.revision, case.named(case.cell)),
             'write the request spec as a new one', (case.cell,))]
     digest = primitive.digest(text)
     same = primitive.digest(instance.spec) == digest
     if not instance.pending:
         return [] if same else [Finding(
             codes.STALE_COPY, case.uuid,
-            'revision %d in cell %d is not what request_specs has' % (
-                instance.revision, case.cell),
+            'revision %d in %s is not what request_specs has' % (
+                instance.revision, case.named(case.cell)),
             'write the request spec as a new one', (case.cell,))]
     if same or instance.base_digest == digest:
         return [Finding(
             codes.PENDING_REVISION, case.uuid,
-            'revision %d in cell %d is pending' % (
-                instance.revision, case.cell),
+            'revision %d in %s is pending' % (
+                instance.revision, case.named(case.cell)),
             'write it to request_specs', (case.cell,))]
     return [Finding(
         codes.CONFLICTING_REVISION, case.uuid,
-        'revision %d in cell %d is pending, and request_specs has changed '
-        'since' % (instance.revision, case.cell),
+        'revision %d in %s is pending, and request_specs has changed since'
+        % (instance.revision, case.named(case.cell)),
         'let request_specs win; the revision stays in the history',
         (case.cell,))]
 

@@ -19,8 +19,6 @@ are removed, in the transaction that removes them, with these locked.
 import contextlib
 import logging
 
-from oslo_db import exception as db_exc
-
 from nova import exception as nova_exc
 from nova import objects
 
@@ -97,8 +95,9 @@ def _mend_one(cloud, finding, since, journal):
             _REPAIRS[finding.code](cloud, case, finding, entry)
     except (exception.DatabaseError, exception.UndoFile):
         raise   # the next one would not fare better
-    except (exception.CellsPersistException, nova_exc.NovaException,
-            db_exc.DBError, ValueError) as exc:
+    except database.FAILURES + (
+            exception.CellsPersistException, nova_exc.NovaException,
+            ValueError) as exc:
         LOG.debug('%s', finding, exc_info=True)
         return exc
     finally:

@@ -77,21 +77,20 @@ def _by_processes(cloud, wanted, after, since, sleep, workers):
     cloud.hang_up()
     # What there is of Nova in memory they share, unless somebody touches it.
     gc.freeze()
-    with futures.ProcessPoolExecutor(
-            workers, multiprocessing.get_context('fork'), _begin,
-            (cloud,)) as pool:
-        # No more are on their way than what is to be held in memory.
-        pending = collections.deque()
-        try:
-            while parts or pending:
-                while parts and len(pending) < workers + 1:
-                    pending.append(pool.submit(
-                        _search_part, wanted, *parts.pop(0), since, sleep))
-                lot = pending.popleft().result()
-                if lot.servers:
-                    yield lot
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = futures.ProcessPoolExecutor(
+        workers, multiprocessing.get_context('fork'), _begin, (cloud,))
+    # No more are on their way than what is to be held in memory.
+    pending = collections.deque()
+    try:
+        while parts or pending:
+            while parts and len(pending) < workers + 1:
+                pending.append(pool.submit(
+                    _search_part, wanted, *parts.pop(0), since, sleep))
+            lot = pending.popleft().result()
+            if lot.servers:
+                yield lot
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _parts(after):

@@ -38,6 +38,7 @@ class Journal:
     """The file that a run of repairs writes.
 
     :ivar path: of the file, which is there once there was something to write
+    :ivar is_written: whether there was
     """
 
     def __init__(self, path=None):
@@ -48,6 +49,7 @@ class Journal:
         self.path = path or 'nova-cells-persist-undo-%s.jsonl' % (
             timeutils.utcnow().strftime('%Y%m%dT%H%M%S.%f'))
         self._file = None
+        self.is_written = False
 
     def entry(self, cloud, finding, cells):
         """Return an Entry for a repair that is about to be done.
@@ -70,12 +72,9 @@ class Journal:
             self._file.write(jsonutils.dumps(entry) + '\n')
             self._file.flush()
             os.fsync(self._file.fileno())
+            self.is_written = True
         except OSError as exc:
             raise exception.UndoFile(path=self.path, reason=exc.strerror)
-
-    @property
-    def is_written(self):
-        return self._file is not None
 
     def close(self):
         if self._file is not None:

@@ -269,7 +269,9 @@ class StuckBuildTest(AuditTestCase):
                 row)
         (code, result), = self.heal(status=1)
         self.assertEqual('two-cells', code)
-        self.assertIn('is not mended by itself: in cell', result)
+        self.assertIn('is not mended by itself: in cell cell1 (host host1) '
+                      'and cell cell2 (host host1), mapped to cell cell1',
+                      result)
         self.assertIn('see where it runs', result)
         self.assertEqual([('two-cells', server_id)], self.audit())
 

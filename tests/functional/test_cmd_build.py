@@ -132,7 +132,8 @@ class ExplainTestCase(BuildMixin, base.CloudTestCase):
         server_id, = self.accept_some('one')
         story = self.explained(server_id, '--older-than', '0s', status=1)
         command = story[-1][1].partition('nova-cells-persist ')[2].split()
-        status, rows = self.listed(*command, '--undo-file', os.devnull)
+        status, rows = self.listed(*command, '--undo-file', os.path.join(
+            self.useFixture(fixtures.TempDir()).path, 'undo'))
         self.assertEqual((0, ['mended']),
                          (status, [row['Result'] for row in rows]))
         self.explained(server_id, '--older-than', '0s')

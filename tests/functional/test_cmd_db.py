@@ -571,9 +571,22 @@ class ProcessTestCase(CommandTestCase):
         self.assertNotIn('Traceback', run.stdout + run.stderr)
         return run
 
+    def test_status_in_a_cell(self):
+        self.write_conf(('database', self.url('cell0')))
+        run = self.status('upgrade', 'check')
+        self.assertEqual(2, run.returncode)
+        self.assertIn('looks at all databases',
+                      ' '.join(run.stdout.split()).replace(' | | | ', ' '))
+
     def test_status(self):
         self.make_nova_tables()
         self.succeed('db', 'sync')
+        self.assertEqual(127, self.status('upgrade').returncode)
+        self.assertEqual(127, self.status('upgrade', 'check', '--all')
+                         .returncode)
+        run = self.status('--config-file', '/nowhere', 'upgrade', 'check')
+        self.assertEqual(2, run.returncode)
+        self.assertIn('/nowhere', run.stderr)
         run = self.status('upgrade', 'check')
         self.assertEqual(2, run.returncode, run.stderr)
         self.assertIn('This configuration does not load the plugin',
