@@ -22,6 +22,7 @@ the ratio of the two.
     cloud       the Nova that it is measured on
     equipment   what that has beside Nova's own fixtures
     filling     many rows, fast
+    estate      ten cells and very many servers, as rows
     worker      the process of one side
     driver      asks both sides in turn
     report      what is printed and written
