@@ -160,7 +160,7 @@ def of_flavor(content, instance, flavor):
         instance_uuid=instance.uuid, requests=requests).obj_to_primitive()
     # Those for ports of a network are the server's, whatever its flavor.
     pci[primitive.DATA]['requests'].extend(
-        request for request in _pci_requests(content)
+        request for request in pci_requests(content)
         if request[primitive.DATA].get('alias_name') is None)
     fields['pci_requests'] = pci
     return fields
@@ -211,7 +211,7 @@ def aliases(data):
     :param data: its fields, as of primitive.data()
     """
     found = collections.Counter()
-    for request in _pci_requests(data):
+    for request in pci_requests(data):
         fields = request[primitive.DATA]
         if fields.get('alias_name') is not None:
             found[fields['alias_name']] += fields['count']
@@ -236,6 +236,10 @@ def wanted_aliases(extra_specs):
     return found
 
 
-def _pci_requests(data):
+def pci_requests(data):
+    """Return the primitives of the InstancePCIRequests in a request spec.
+
+    :param data: its fields, as of primitive.data()
+    """
     requests = data.get('pci_requests')
     return requests[primitive.DATA].get('requests') or [] if requests else []

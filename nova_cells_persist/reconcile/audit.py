@@ -36,7 +36,7 @@ from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import case as of_server
 
 #: How many rows of a stream are read at once.
-PAGE = 250
+PAGE = 500
 
 #: Before and behind all uuids.
 FIRST, LAST = '', 'zzzz'
@@ -110,14 +110,17 @@ class Cloud:
         """
         # The next page is read while this one is looked at.
         with futures.ThreadPoolExecutor(1) as ahead:
+            # The number tells rows of one uuid apart, so that none of their
+            # other columns are compared.
             rows = heapq.merge(*[
-                self._rows(place, stream, after, until, since, sleep, ahead)
-                for place in self._places for stream in place.streams],
-                key=operator.itemgetter(0))
+                self._rows(number, *source, after, until, since, sleep, ahead)
+                for number, source in enumerate(
+                    (place, stream) for place in self._places
+                    for stream in place.streams)])
             for uuid, group in itertools.groupby(
                     rows, operator.itemgetter(0)):
                 found = of_server.Case(uuid, self._names)
-                for _, name, cell, row in group:
+                for _, _, name, cell, row in group:
                     found.add(name, cell, row)
                 yield found
 
@@ -140,8 +143,9 @@ class Cloud:
                             found.add(stream.name, place.cell, row)
         return found
 
-    def _rows(self, place, stream, after, until, since, sleep, ahead):
-        """Yield (uuid, name of the stream, cell, row)."""
+    def _rows(self, number, place, stream, after, until, since, sleep,
+              ahead):
+        """Yield (uuid, number, name of the stream, cell, row)."""
         def read(after):
             with self._reading(place) as session:
                 return census.page(session, stream, after, until, since,
@@ -154,7 +158,7 @@ class Cloud:
                 time.sleep(sleep)
                 reading = ahead.submit(read, page[-1][0])
             for row in page:
-                yield row[0], stream.name, place.cell, row
+                yield row[0], number, stream.name, place.cell, row
 
     def reading(self, cell):
         """Return a context manager that yields a session, to read.

@@ -26,6 +26,7 @@ class Case:
     :ivar names: {cell: what it is called}
     :ivar mapping: a row of ``mapping``; None if it is not mapped, not even
         to no cell
+    :ivar cell: the cell that it is mapped to, None if to none
     :ivar nova_spec: the JSON in Nova's own row, None if there is none
     :ivar group: the uuid of its server group, or None
     :ivar waiting: whether the API database has revisions of it
@@ -40,6 +41,7 @@ class Case:
     uuid: str
     names: dict = dataclasses.field(default_factory=dict)
     mapping: object = None
+    cell: int = None
     nova_spec: str = None
     group: str = None
     waiting: bool = False
@@ -60,7 +62,8 @@ class Case:
         if name == 'instance':
             self.instances[cell] = row
         elif name == 'mapping':
-            self.mapping, self.nova_spec = row, row.spec
+            self.mapping = row
+            self.cell, self.nova_spec = row.cell_id, row.spec
         elif name == 'spec':
             self.nova_spec = row.spec
         elif name == 'member':
@@ -71,11 +74,6 @@ class Case:
             self.strays.add(cell)
         else:   # a build, or its mirror
             setattr(self, name, row)
-
-    @property
-    def cell(self):
-        """The cell that it is mapped to, None if to none."""
-        return self.mapping and self.mapping.cell_id
 
     @property
     def instance(self):

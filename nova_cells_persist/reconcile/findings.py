@@ -101,12 +101,8 @@ def _not_in_its_cell(case):
 
 
 def _in_its_cell(case):
-    found = []
-    others = [cell for cell in case.alive() if cell != case.cell and
-              not (case.instances[cell].hidden and
-                   not case.instance.deleted)]
-    if others:
-        found.append(_two_cells(case))
+    instance = case.instance
+    found = [] if len(case.instances) == 1 else _elsewhere_too(case)
     if case.build or case.mirror:
         found.append(Finding(
             codes.LANDED_BUILD, case.uuid,
@@ -122,7 +118,6 @@ def _in_its_cell(case):
             'in %s, and the API database has revisions' %
             case.named(case.cell),
             'move them to the cell', (case.cell,)))
-    instance = case.instance
     if instance.deleted:
         return found
     if _is_stuck(instance):
@@ -133,6 +128,14 @@ def _in_its_cell(case):
             'set it to ERROR, so that its owner can delete it',
             (case.cell,)))
     return found + _contract(case, instance)
+
+
+def _elsewhere_too(case):
+    # While it moves to another cell one of the two is hidden.
+    others = [cell for cell in case.alive() if cell != case.cell and
+              not (case.instances[cell].hidden and
+                   not case.instance.deleted)]
+    return [_two_cells(case)] if others else []
 
 
 def _is_stuck(instance):
@@ -169,7 +172,7 @@ def _unmapped(case, cell):
 
 def _orphaned_copies(case):
     """Revisions in cells that do not have the server."""
-    lost = case.strays - {case.cell}
+    lost = case.strays and case.strays - {case.cell}
     if not lost or case.cell is None and case.in_flight:
         return []
     cells = tuple(sorted(lost))
@@ -308,8 +311,11 @@ def _of_flavor(data, instance):
     flavor = data['flavor'][primitive.DATA]
     if flavor.get('id') != instance.instance_type_id:
         return ['flavor']
+    extra_specs = flavor.get('extra_specs') or {}
+    if not (extra_specs.get(contract.ALIAS) or contract.pci_requests(data)):
+        return []   # as nearly always
     try:
-        wanted = contract.wanted_aliases(flavor.get('extra_specs') or {})
+        wanted = contract.wanted_aliases(extra_specs)
     except ValueError:   # which Nova could not make sense of either
         return []
     return [] if contract.aliases(data) == wanted else ['pci']

@@ -27,6 +27,7 @@ from nova.conductor import rpcapi
 from nova import context as nova_context
 from nova import objects
 from nova.objects import instance_mapping as stock_mapping
+from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional.api import client
 
 from nova_cells_persist.reconcile import repair
@@ -110,6 +111,10 @@ class AuditTestCase(command.CommandMixin, base.CloudTestCase):
         for name, value in fields.items():
             setattr(spec, name, value)
         spec.save()
+
+    def service_id(self, host):
+        return self.api.get_services(host=host,
+                                     binary='nova-compute')[0]['id']
 
     def flavor(self, number):
         return objects.Flavor.get_by_flavor_id(
@@ -261,8 +266,8 @@ class StuckBuildTest(AuditTestCase):
     def test_running_in_two_cells(self):
         server_id = self.boot(host='host1')['id']
         with self.engine('cell2').begin() as connection:
-            row = dict(self.rows('instances', server_id, 'cell1')[0],
-                       id=100, compute_id=None)
+            row = dict(self.rows('instances', server_id, 'cell1')[0], id=100)
+            row.pop('compute_id', None)
             connection.execute(sa.text(
                 'INSERT INTO instances (%s) VALUES (%s)' % (
                     ', '.join(row), ', '.join(':' + name for name in row))),
@@ -274,10 +279,6 @@ class StuckBuildTest(AuditTestCase):
                       result)
         self.assertIn('see where it runs', result)
         self.assertEqual([('two-cells', server_id)], self.audit())
-
-    def service_id(self, host):
-        return self.api.get_services(host=host,
-                                     binary='nova-compute')[0]['id']
 
     def cast_of(self, let_go):
         """Return a function that delivers the cast that is held."""
@@ -567,6 +568,85 @@ class OrphanTest(AuditTestCase):
             status, _, stderr = self.command('undo', path)
             self.assertEqual(2, status)
             self.assertIn('The undo file %s cannot be used' % path, stderr)
+
+
+class HealthyTest(AuditTestCase):
+    """What operations of Nova leave is nothing wrong."""
+
+    OTHER_IMAGE = '76fa36fc-c930-4bf3-8c8a-ea2a2420deb6'
+
+    def setUp(self):
+        super().setUp()
+        self._start_compute('host2', cell_name='cell1')
+        self.boot(host='host3')
+
+    def nothing(self):
+        self._wait_for_assert(lambda: self.assertEqual([], self.audit()))
+
+    def test_moved(self):
+        server = self.boot(host='host1')
+        self._live_migrate(server, 'completed')
+        self.nothing()
+        self._migrate_server(server)
+        server = self._wait_for_state_change(server, 'VERIFY_RESIZE')
+        self.nothing()
+        self._confirm_resize(server)
+        self.nothing()
+        self._resize_server(server, self.flavors[1]['id'])
+        self._confirm_resize(server)
+        self.nothing()
+
+    def test_rebuilt_and_shelved(self):
+        server = self.boot(host='host1')
+        self._rebuild_server(server, self.OTHER_IMAGE)
+        self.nothing()
+        self._shelve_server(server)
+        self.nothing()
+        self._unshelve_server(server)
+        self.nothing()
+
+    def test_evacuated(self):
+        server = self.boot(host='host1')
+        self.computes['host1'].stop()
+        self.api.put_service(self.service_id('host1'),
+                             {'forced_down': True})
+        self._evacuate_server(server, expected_host='host2')
+        self.nothing()
+
+    def test_in_an_availability_zone(self):
+        for zone, hosts in (('east', ['host1']), ('west', ['host2'])):
+            aggregate = self.api.post_aggregate({'aggregate': {
+                'name': zone, 'availability_zone': zone}})
+            for host in hosts:
+                self.api.add_host_to_aggregate(aggregate['id'], host)
+        asked = self._wait_for_state_change(self.accept(az='east'), 'ACTIVE')
+        self._wait_for_state_change(self.accept(), 'ACTIVE')
+        self.nothing()
+        self._shelve_server(asked)
+        self.nothing()
+        self._unshelve_server(asked)
+        self.nothing()
+
+    def test_in_a_volume(self):
+        self.useFixture(nova_fixtures.CinderFixture(self))
+        volume = nova_fixtures.CinderFixture.IMAGE_BACKED_VOL
+        server = self._wait_for_state_change(self.accept({
+            'imageRef': '', 'block_device_mapping_v2': [{
+                'boot_index': 0, 'uuid': volume, 'source_type': 'volume',
+                'destination_type': 'volume'}]}), 'ACTIVE')
+        self.nothing()
+        _, rows = self.listed('spec', 'diff', server['id'])
+        self.assertEqual([], rows)
+        lost = self.lose({
+            'imageRef': '', 'block_device_mapping_v2': [{
+                'boot_index': 0, 'source_type': 'volume',
+                'uuid': nova_fixtures.CinderFixture.SWAP_OLD_VOL,
+                'destination_type': 'volume'}]})
+        self.assert_healed(lost, 'stuck-build')
+        # The volume is known there, so that a delete gives it back.
+        mapping, = self.rows('block_device_mapping', lost, 'cell0')
+        self.assertEqual(nova_fixtures.CinderFixture.SWAP_OLD_VOL,
+                         mapping['volume_id'])
 
 
 class ContractTest(AuditTestCase):
