@@ -263,6 +263,22 @@ class StuckBuildTest(AuditTestCase):
         self.undo()
         self.assertEqual([('two-cells', server_id)], self.audit())
 
+    def test_deleted_just_before_it_is_mended(self):
+        server_id = self.lose()
+        checked, calls = repair._checked, []
+
+        def delete_first(*args):
+            calls.append(args)
+            if len(calls) == 1:
+                self.api.delete_server(server_id)
+            return checked(*args)
+
+        with fixtures.MonkeyPatch(
+                'nova_cells_persist.reconcile.repair._checked', delete_first):
+            # It is not buried, and what is left of it is removed.
+            self.assertEqual([('deleted-build', 'mended')], self.heal())
+        self.assertEqual({}, self.everything(server_id))
+
     def test_running_in_two_cells(self):
         server_id = self.boot(host='host1')['id']
         with self.engine('cell2').begin() as connection:
