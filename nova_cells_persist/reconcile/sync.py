@@ -77,7 +77,8 @@ def sync(context, server, names):
     :param server: a reconcile.server.Server
     :param names: keys of FIELDS
     :returns: those that said something else, a list
-    :raises: NoInstance; ServerBusy while a task of it runs; UnreadableSpec
+    :raises: NoInstance, NoSpec; ServerBusy while a task of it runs;
+        UnreadableRow
     """
     instance, group = server.instance(context)
     if instance.task_state is not None:
@@ -109,7 +110,7 @@ def restore(context, server, number=None):
         than the request spec does now
     :returns: the number of the revision that was put back; None if the
         request spec says what it does already
-    :raises: UnknownRevision, UnreadableSpec
+    :raises: UnknownRevision, NoFormerRevision, NoSpec, UnreadableRow
     """
     chosen = (_former(server) if number is None
               else server.revision(number)).row
@@ -117,11 +118,8 @@ def restore(context, server, number=None):
     digest = primitive.digest(chosen.spec)
 
     def edit(text):
-        try:
-            if text is not None and primitive.digest(text) == digest:
-                return None
-        except ValueError:   # damaged: all the better
-            pass
+        if text is not None and _digest(text) == digest:
+            return None
         return primitive.compact(chosen.spec)
 
     row = _write(context, server, edit, 'restored')
@@ -129,14 +127,18 @@ def restore(context, server, number=None):
 
 
 def _former(server):
-    current = server.nova_spec or server.revisions[-1].row.spec
+    current = _digest(server.nova_spec or server.revisions[-1].row.spec)
     for each in reversed(server.revisions):
-        try:
-            if primitive.digest(each.row.spec) != primitive.digest(current):
-                return each
-        except ValueError:   # one of the two is damaged
-            continue
+        if _digest(each.row.spec) not in (None, current):
+            return each
     raise exception.NoFormerRevision(instance_uuid=server.instance_uuid)
+
+
+def _digest(text):
+    try:
+        return primitive.digest(text)
+    except ValueError:   # it is damaged
+        return None
 
 
 def _write(context, server, edit, event):

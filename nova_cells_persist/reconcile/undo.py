@@ -148,6 +148,8 @@ def read(path):
     try:
         with open(path) as file:
             for line in file:
+                if not line.endswith('\n'):
+                    break   # cut short, and nothing was done after it
                 entry = jsonutils.loads(line)
                 if 'before' in entry:
                     entries.append(entry)

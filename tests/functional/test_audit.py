@@ -365,7 +365,7 @@ class OrphanTest(AuditTestCase):
         with open(self.undo_file) as file:
             line = file.readline()
         with open(self.undo_file, 'w') as file:
-            file.write(line)
+            file.write(line + line[:100])
         status, _, stderr = self.command('undo', self.undo_file)
         self.assertEqual(2, status)
         self.assertIn('has been changed since', stderr)

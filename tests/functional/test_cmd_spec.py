@@ -167,10 +167,11 @@ class SpecTestCase(command.CommandMixin, base.CloudTestCase):
 
     def test_restore_over_a_damaged_row(self):
         server_id = self.boot(host='host1')['id']
-        self.execute("UPDATE request_specs SET spec = '{'")
-        self.assertEqual('Revision 1 was put back.\n',
-                         self.done('restore', server_id, '--revision', '1'))
-        self.assertEqual({}, self.spec(server_id).scheduler_hints)
+        for argv in ([], ['--revision', '1']):
+            self.execute("UPDATE request_specs SET spec = '{'")
+            self.assertEqual('Revision 1 was put back.\n',
+                             self.done('restore', server_id, *argv))
+            self.assertEqual({}, self.spec(server_id).scheduler_hints)
 
     def test_sync(self):
         server_id = self.boot(host='host1')['id']
