@@ -199,7 +199,8 @@ class UnknownRevision(CellsPersistException):
 class EmptyCell(CellsPersistException):
     message = ('The %(database)s has no server at all, though servers are '
                'mapped to it. Nothing was changed anywhere: see whether its '
-               'cell mapping connects to the right database.')
+               'cell mapping connects to the right database. If it does, say '
+               'so with "--empty-cell %(cell)s".')
 
 
 class SharedDatabase(CellsPersistException):

@@ -47,6 +47,10 @@ class _OverServers(lister.Lister):
             help='Only servers whose uuid comes after that one: where a run '
                  'was interrupted.')
         parser.add_argument(
+            '--empty-cell', metavar='NAME', action='append', default=[],
+            help='Believe that the cell of that name or uuid has no server, '
+                 'though some are mapped to it; may be given several times.')
+        parser.add_argument(
             '--workers', metavar='N', type=options.positive,
             help='How many processes look. Default: one for each processor '
                  'if there are many servers, else one.')
@@ -64,7 +68,8 @@ class _OverServers(lister.Lister):
         self._shown = []
         self._last = parsed_args.after
         self.since = timeutils.utcnow() - parsed_args.older_than
-        self.cloud = audit.Cloud(context.get_admin_context())
+        self.cloud = audit.Cloud(context.get_admin_context(),
+                                 parsed_args.empty_cell)
         self.begin(parsed_args)
         try:
             self._look(parsed_args)

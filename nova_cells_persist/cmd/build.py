@@ -97,7 +97,7 @@ class Explain(lister.Lister):
         from nova_cells_persist.reconcile import audit
         from nova_cells_persist.reconcile import story
         events, self._found = story.tell(
-            audit.Cloud(_admin()), parsed_args.uuid,
+            audit.Cloud(_admin(), ()), parsed_args.uuid,
             timeutils.utcnow() - parsed_args.older_than)
         return ('Time', 'Database', 'What'), [
             (event.at and str(event.at), event.database, event.what)

@@ -159,7 +159,7 @@ def _counts():
     from nova_cells_persist.reconcile import audit
     from nova_cells_persist.reconcile import findings
     found = collections.Counter()
-    for case in audit.Cloud(context.get_admin_context()).cases():
+    for case in audit.Cloud(context.get_admin_context(), ()).cases():
         found.update(finding.code for finding in findings.find(case))
         if case.in_flight and not case.mirror:
             found[WITHOUT_MIRROR] += 1

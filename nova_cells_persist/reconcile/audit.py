@@ -27,6 +27,8 @@ import time
 from sqlalchemy.engine import url
 from sqlalchemy import exc as sa_exc
 
+from nova import objects
+
 from nova_cells_persist.db import census
 from nova_cells_persist.db import database
 from nova_cells_persist.db import migration
@@ -52,11 +54,14 @@ class Cloud:
     :ivar cells: {id: CellMapping}, cell0 included
     """
 
-    def __init__(self, context):
+    def __init__(self, context, empty=None):
         """Look which databases there are, and that each one answers.
 
         :param context: an admin context, not targeted
-        :raises: OneCellOnly in a process that serves one cell;
+        :param empty: the names or uuids of cells that are known to have no
+            server, whatever is mapped to them; None if nobody wants to know
+            what is an orphan
+        :raises: UnknownCell; OneCellOnly in a process that serves one cell;
             DatabaseError, which names the first one that does not answer;
             EmptyCell or SharedDatabase, if what a cell mapping connects to
             cannot be that cell's database
@@ -72,7 +77,9 @@ class Cloud:
             for cell in self.cells.values()]
         self._names = {number: cell.name or cell.uuid
                        for number, cell in self.cells.items()}
-        self._check()
+        self._check_connections()
+        if empty is not None:
+            self._check_servers({self.find(cell).id for cell in empty})
 
     @property
     def cell0(self):
@@ -80,11 +87,18 @@ class Cloud:
 
         :raises: UnknownCell
         """
+        return self.find(objects.CellMapping.CELL0_UUID)
+
+    def find(self, name):
+        """Return the CellMapping of that name or uuid.
+
+        :raises: UnknownCell
+        """
         for cell in self.cells.values():
-            if cell.is_cell0():
+            if name in (cell.name, cell.uuid):
                 return cell
-        raise exception.UnknownCell(name='cell0', known=', '.join(
-            cell.name or cell.uuid for cell in self.cells.values()))
+        raise exception.UnknownCell(
+            name=name, known=', '.join(self._names.values()))
 
     def name_of(self, cell):
         """Return what the database of a cell is called.
@@ -189,20 +203,26 @@ class Cloud:
         """
         return cells.targeted(self.context, cell)
 
-    def _check(self):
-        # A cell that seems to have nothing would make an orphan of all that
-        # is mapped to it.
-        with self._reading(self._places[0]) as session:
-            mapped = census.mapped_cells(session)
+    def _check_connections(self):
         connections = {}
         for place in self._places[1:]:
             with self._reading(place) as session:
-                if place.cell in mapped and not census.has_instances(session):
-                    raise exception.EmptyCell(database=place.name)
+                census.has_instances(session)
             connection = _of_whoever(place.mapping.database_connection)
             other = connections.setdefault(connection, place.name)
             if other != place.name:
                 raise exception.SharedDatabase(one=other, other=place.name)
+
+    def _check_servers(self, empty):
+        # A cell that seems to have nothing would make an orphan of all that
+        # is mapped to it.
+        with self._reading(self._places[0]) as session:
+            mapped = census.mapped_cells(session) - empty
+        for place in self._places[1:]:
+            with self._reading(place) as session:
+                if place.cell in mapped and not census.has_instances(session):
+                    raise exception.EmptyCell(
+                        database=place.name, cell=self._names[place.cell])
 
 
 def _of_whoever(connection):

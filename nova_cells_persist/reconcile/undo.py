@@ -174,7 +174,7 @@ def undo(cloud, entry, force=False):
         UnknownCell
     """
     uuid, before = entry['uuid'], entry['before']
-    cells = [_id_of(cloud, name) for name in before if name != API]
+    cells = [cloud.find(name).id for name in before if name != API]
     now = digests(look(cloud, uuid, cells))
     if now == digests(before):
         return False
@@ -194,11 +194,3 @@ def _places(cloud, cells):
     return [(API, database.API, cloud.targeted(None))] + [
         (cloud.cells[cell].uuid, database.CELL,
          cloud.targeted(cloud.cells[cell])) for cell in sorted(cells)]
-
-
-def _id_of(cloud, uuid):
-    for cell in cloud.cells.values():
-        if cell.uuid == uuid:
-            return cell.id
-    raise exception.UnknownCell(name=uuid, known=', '.join(
-        cell.uuid for cell in cloud.cells.values()))

@@ -493,6 +493,12 @@ class OrphanTest(AuditTestCase):
         status, stdout, stderr = self.command('heal', *NOW, '--yes')
         self.assertEqual((2, ''), (status, stdout))
         self.assertIn('database of cell cell2 has no server at all', stderr)
+        there, = [code for code, _ in self.audit('--empty-cell', 'cell2')]
+        self.assertEqual('orphaned-mapping', there)
+        self.assertEqual(0, self.command('backfill')[0])
+        status, _, stderr = self.command('audit', '--empty-cell', 'cell7')
+        self.assertEqual(2, status)
+        self.assertIn("No cell is named 'cell7'", stderr)
 
     def test_one_database_behind_two_cells(self):
         self.execute('UPDATE cell_mappings SET database_connection = '
