@@ -167,10 +167,12 @@ def lose_instance(world, uuid, cell):
 
 
 def make_pending(world, uuid, cell):
-    row, = world.of(uuid)['api', 'request_specs']
-    change('request_spec', None, '"num_instances":1', '"num_instances":3',
-           pending=True, base_digest=primitive.digest(row['spec']))(
-        world, uuid, cell)
+    """Save in the cell, on top of what it has; nothing if that is gone."""
+    for row in world.of(uuid).get((cell, 'request_spec'), ())[-1:]:
+        change('request_spec', None, '"num_instances":1',
+               '"num_instances":3', pending=True,
+               base_digest=primitive.digest_if_readable(row['spec']))(
+            world, uuid, cell)
 
 
 def other_flavor(world, uuid, cell):
