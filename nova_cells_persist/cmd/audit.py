@@ -12,7 +12,6 @@
 
 """nova-cells-persist audit, heal, purge and undo."""
 
-import argparse
 import collections
 import itertools
 import operator
@@ -20,7 +19,6 @@ import operator
 from cliff import command
 from cliff import lister
 from oslo_utils import timeutils
-import tqdm
 
 from nova_cells_persist.cmd import main
 from nova_cells_persist.cmd import options
@@ -84,12 +82,9 @@ class _OverServers(lister.Lister):
         return self.columns, self._shown
 
     def _look(self, args):
-        # With no terminal there is no bar.
-        with tqdm.tqdm(total=1 if args.server else
-                       self.cloud.number_of_servers(), unit=' servers',
-                       file=self.app.stderr, disable=None,
-                       leave=False) as bar:
-            for lot in self._lots(args):
+        servers = 1 if args.server else self.cloud.number_of_servers()
+        with self.app.progress(servers) as bar:
+            for lot in self._lots(args, servers):
                 for uuid, found in itertools.groupby(
                         lot.found, operator.attrgetter('uuid')):
                     self.look_at(args, uuid, list(found))
@@ -97,13 +92,13 @@ class _OverServers(lister.Lister):
                 self._last = lot.last
                 bar.update(lot.servers)
 
-    def _lots(self, args):
+    def _lots(self, args, servers):
         from nova_cells_persist.reconcile import findings
         from nova_cells_persist.reconcile import search
         wanted = self.wanted(args)
         if not args.server:
-            return search.search(self.cloud, wanted, args.after, self.since,
-                                 args.sleep, args.workers)
+            return search.search(self.cloud, servers, wanted, args.after,
+                                 self.since, args.sleep, args.workers)
         case = self.cloud.case(args.server, self.since)
         return [search.Lot(1, case.uuid, [
             finding for finding in findings.find(case)
@@ -144,10 +139,7 @@ class _OverServers(lister.Lister):
 
 
 def _code(text):
-    if text not in codes.MEANINGS:
-        raise argparse.ArgumentTypeError(
-            '%r is none of %s' % (text, ', '.join(codes.MEANINGS)))
-    return text
+    return options.one_of(codes.MEANINGS, text)
 
 
 class _OfCodes(_OverServers):

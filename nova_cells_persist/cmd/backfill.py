@@ -15,7 +15,6 @@
 import collections
 
 from cliff import lister
-import tqdm
 
 from nova_cells_persist.cmd import main
 from nova_cells_persist.cmd import options
@@ -46,9 +45,7 @@ class Backfill(lister.Lister):
         needed = backfill.needed(cloud)
         written, failed = collections.Counter(), collections.Counter()
         try:
-            with tqdm.tqdm(total=sum(needed.values()), unit=' servers',
-                           file=self.app.stderr, disable=None,
-                           leave=False) as bar:
+            with self.app.progress(sum(needed.values())) as bar:
                 for batch in backfill.run(cloud, parsed_args.max_count,
                                           parsed_args.sleep):
                     written[batch.cell] += batch.written
@@ -62,8 +59,7 @@ class Backfill(lister.Lister):
             interrupted, bool(sum(failed.values())),
             parsed_args.max_count == sum(written.values()))
         return ('Cell', 'Needed', 'Written', 'Failed'), [
-            (cloud.cells[cell].name or cloud.cells[cell].uuid, number,
-             written[cell], failed[cell])
+            (cloud.names[cell], number, written[cell], failed[cell])
             for cell, number in needed.items()]
 
     def run(self, parsed_args):

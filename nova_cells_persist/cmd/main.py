@@ -22,6 +22,7 @@ from cliff import commandmanager
 from cliff import complete
 from cliff import help as cliff_help
 from oslo_config import cfg
+import tqdm
 
 from nova_cells_persist import exception
 from nova_cells_persist import plugin
@@ -82,6 +83,14 @@ class CellsPersistApp(app.App):
         if not self.options.debug:
             record.exc_info = record.exc_text = None
         return True
+
+    def progress(self, servers):
+        """Return a bar to update, which is seen on a terminal only.
+
+        :param servers: how many there are
+        """
+        return tqdm.tqdm(total=servers, unit=' servers', file=self.stderr,
+                         disable=None, leave=False)
 
     def clean_up(self, cmd, result, err):
         self.has_run = True

@@ -44,6 +44,17 @@ def positive(text):
     return int(text)
 
 
+def one_of(known, text):
+    """Return a name that is known.
+
+    :raises: argparse.ArgumentTypeError
+    """
+    if text not in known:
+        raise argparse.ArgumentTypeError(
+            '%r is none of %s' % (text, ', '.join(known)))
+    return text
+
+
 def add_uuid(parser):
     parser.add_argument('uuid', metavar='UUID',
                         help='The uuid of the server.')

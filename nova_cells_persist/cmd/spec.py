@@ -12,7 +12,6 @@
 
 """nova-cells-persist spec: the request spec of a server, and its revisions."""
 
-import argparse
 import contextlib
 
 from cliff import command
@@ -187,12 +186,8 @@ class Sync(_OfServer, command.Command):
         return parser
 
     def _fields(self, text):
-        names = text.split(',')
-        for name in names:
-            if name not in self.FIELDS:
-                raise argparse.ArgumentTypeError(
-                    '%r is none of %s' % (name, ', '.join(self.FIELDS)))
-        return names
+        return [options.one_of(self.FIELDS, name)
+                for name in text.split(',')]
 
     def take_action(self, parsed_args):
         from nova import context

@@ -36,10 +36,9 @@ _REVISIONS = models.request_spec
 _BUILDS = models.build_request
 _INSTANCES = main_models.Instance.__table__
 
-#: ``select`` is the statement; ``key`` its column of uuids, and the first of
-#: each row. Every row has ``recent``: whether it was written after the time
-#: that is given.
-Stream = collections.namedtuple('Stream', 'name select key')
+#: ``select`` is the statement. Every row begins with a uuid, and has
+#: ``recent``: whether it was written after the time that is given.
+Stream = collections.namedtuple('Stream', 'name select')
 
 
 def page(session, stream, after, until, since, limit):
@@ -88,7 +87,7 @@ def _stream(name, select, key):
     select = (select.where(key > sa.bindparam('after'))
               .where(key <= sa.bindparam('until'))
               .order_by(key).limit(sa.bindparam('number', type_=sa.Integer)))
-    return Stream(name, select, key)
+    return Stream(name, select)
 
 
 def _written(table):

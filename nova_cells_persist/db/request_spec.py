@@ -128,21 +128,20 @@ def without_revision(session, after, limit):
     :returns: a list of rows of ``id`` and ``uuid``
     """
     return session.execute(
-        sa.select(_INSTANCES.c.id, _INSTANCES.c.uuid)
-        .select_from(_INSTANCES.outerjoin(
-            _TABLE, _TABLE.c.instance_uuid == _INSTANCES.c.uuid))
-        .where(_TABLE.c.id.is_(None)).where(_INSTANCES.c.deleted == 0)
+        _without_revision(_INSTANCES.c.id, _INSTANCES.c.uuid)
         .where(_INSTANCES.c.id > after)
         .order_by(_INSTANCES.c.id).limit(limit)).fetchall()
 
 
 def count_without_revision(session):
     """Return how many servers of this cell have no revision here."""
-    return session.execute(
-        sa.select(sa.func.count()).select_from(_INSTANCES.outerjoin(
-            _TABLE, _TABLE.c.instance_uuid == _INSTANCES.c.uuid))
-        .where(_TABLE.c.id.is_(None)).where(_INSTANCES.c.deleted == 0)
-    ).scalar()
+    return session.execute(_without_revision(sa.func.count())).scalar()
+
+
+def _without_revision(*columns):
+    return sa.select(*columns).select_from(_INSTANCES.outerjoin(
+        _TABLE, _TABLE.c.instance_uuid == _INSTANCES.c.uuid)).where(
+        _TABLE.c.id.is_(None)).where(_INSTANCES.c.deleted == 0)
 
 
 def nova_specs(session, instance_uuids, cell_id):

@@ -20,7 +20,6 @@ move to another cell and its revert are the same event.
 import collections
 
 from oslo_db import exception as db_exc
-from oslo_log import log as logging
 from sqlalchemy.orm import exc as orm_exc
 
 from nova import exception as nova_exc
@@ -28,10 +27,7 @@ from nova import exception as nova_exc
 from nova_cells_persist.db import database
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist.objects import cells
-from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import revision
-
-LOG = logging.getLogger(__name__)
 
 #: Where the revisions of a server are: a context of its own for that
 #: database; the number of the newest, 0 if there is none; whether that is
@@ -104,12 +100,7 @@ def _adopt(context, instance_uuid):
     """
     with database.api_reader(context) as session:
         text = db_spec.nova_spec(session, instance_uuid)
-    try:
-        row = text and revision.row(instance_uuid, 1, 'adopt',
-                                    primitive.compact(text))
-    except ValueError as exc:
-        LOG.warning('%s', revision.unreadable(instance_uuid, exc))
-        return False
+    row = text and revision.first(instance_uuid, 'adopt', text)
     if not row:
         return False
     try:

@@ -80,6 +80,14 @@ def digest(text):
     return hashlib.sha256(canonical.encode('utf-8')).hexdigest()
 
 
+def digest_if_readable(text):
+    """As digest(), or None if it is no JSON."""
+    try:
+        return digest(text)
+    except ValueError:
+        return None
+
+
 def reapply(newest, mine, fields, dropped=()):
     """Apply what one writer has changed to what another one has saved.
 

@@ -59,6 +59,19 @@ def row(instance_uuid, number, event, text, pending=False, base_digest=None):
     }
 
 
+def first(instance_uuid, event, text):
+    """Return Nova's row as the first revision of a server that has none.
+
+    :param text: the JSON in that row
+    :returns: as row(); None if it cannot be read, which is logged
+    """
+    try:
+        return row(instance_uuid, 1, event, primitive.compact(text))
+    except ValueError as exc:
+        LOG.warning('%s', unreadable(instance_uuid, exc))
+        return None
+
+
 def newest(context, instance_uuid):
     """Return the newest revision in the database that the context names.
 
@@ -204,7 +217,7 @@ def reconcile(context, instance_uuid, event='reload'):
         digest = text and _digest(text, instance_uuid)
         if digest is None:
             return number   # reading it will rebuild it
-        theirs = last and _digest_of_copy(last)
+        theirs = last and primitive.digest_if_readable(last.spec)
         same = theirs == digest
         # One that is damaged is followed by a new one.
         promote = bool(theirs and last.pending and not same and
@@ -219,13 +232,6 @@ def reconcile(context, instance_uuid, event='reload'):
         _warn_of_conflict(context, instance_uuid, number)
     return follow(context, instance_uuid, number, primitive.compact(text),
                   event) or number
-
-
-def _digest_of_copy(last):
-    try:
-        return primitive.digest(last.spec)
-    except ValueError:
-        return None
 
 
 def _warn_of_conflict(context, instance_uuid, number):

@@ -49,9 +49,10 @@ Place = collections.namedtuple('Place', 'cell name mapping streams')
 
 
 class Cloud:
-    """All databases of a cloud, to be read only.
+    """All databases of a cloud.
 
     :ivar cells: {id: CellMapping}, cell0 included
+    :ivar names: {id: what the cell is called}
     """
 
     def __init__(self, context, empty=None):
@@ -75,11 +76,12 @@ class Cloud:
         self._places += [
             Place(cell.id, database.name_of(cell), cell, census.CELL)
             for cell in self.cells.values()]
-        self._names = {number: cell.name or cell.uuid
+        self.names = {number: cell.name or cell.uuid
                        for number, cell in self.cells.items()}
-        self._check_connections()
+        without = self._check_connections()
         if empty is not None:
-            self._check_servers({self.find(cell).id for cell in empty})
+            self._check_servers(
+                without - {self.find(cell).id for cell in empty})
 
     @property
     def cell0(self):
@@ -98,7 +100,7 @@ class Cloud:
             if name in (cell.name, cell.uuid):
                 return cell
         raise exception.UnknownCell(
-            name=name, known=', '.join(self._names.values()))
+            name=name, known=', '.join(self.names.values()))
 
     def name_of(self, cell):
         """Return what the database of a cell is called.
@@ -133,7 +135,7 @@ class Cloud:
                     for stream in place.streams)])
             for uuid, group in itertools.groupby(
                     rows, operator.itemgetter(0)):
-                found = of_server.Case(uuid, self._names)
+                found = of_server.Case(uuid, self.names)
                 for _, _, name, cell, row in group:
                     found.add(name, cell, row)
                 yield found
@@ -145,7 +147,7 @@ class Cloud:
         :param session: of a transaction in the API database in which that
             is read
         """
-        found = of_server.Case(uuid, self._names)
+        found = of_server.Case(uuid, self.names)
         for place in self._places:
             with self._reading(place, session) as reading:
                 for stream in place.streams:
@@ -177,10 +179,20 @@ class Cloud:
     def reading(self, cell):
         """Return a context manager that yields a session, to read.
 
-        :param cell: the id of a cell
+        :param cell: the id of a cell; None for the API database
         """
-        return self._reading(next(place for place in self._places
-                                  if place.cell == cell))
+        return self._reading(self._place(cell))
+
+    @contextlib.contextmanager
+    def writing(self, cell):
+        """As reading(), to write."""
+        place = self._place(cell)
+        with answers.of(place.name):
+            with database.writer(self.targeted(place.mapping)) as session:
+                yield session
+
+    def _place(self, cell):
+        return next(place for place in self._places if place.cell == cell)
 
     @contextlib.contextmanager
     def _reading(self, place, session=None):
@@ -204,25 +216,26 @@ class Cloud:
         return cells.targeted(self.context, cell)
 
     def _check_connections(self):
-        connections = {}
+        """Return the ids of the cells that have no server, a set."""
+        connections, without = {}, set()
         for place in self._places[1:]:
             with self._reading(place) as session:
-                census.has_instances(session)
+                if not census.has_instances(session):
+                    without.add(place.cell)
             connection = _of_whoever(place.mapping.database_connection)
             other = connections.setdefault(connection, place.name)
             if other != place.name:
                 raise exception.SharedDatabase(one=other, other=place.name)
+        return without
 
-    def _check_servers(self, empty):
+    def _check_servers(self, without):
         # A cell that seems to have nothing would make an orphan of all that
         # is mapped to it.
         with self._reading(self._places[0]) as session:
-            mapped = census.mapped_cells(session) - empty
-        for place in self._places[1:]:
-            with self._reading(place) as session:
-                if place.cell in mapped and not census.has_instances(session):
-                    raise exception.EmptyCell(
-                        database=place.name, cell=self._names[place.cell])
+            mapped = census.mapped_cells(session)
+        for cell in sorted(mapped & without):
+            raise exception.EmptyCell(database=self.name_of(cell),
+                                      cell=self.names[cell])
 
 
 def _of_whoever(connection):

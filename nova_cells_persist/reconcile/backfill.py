@@ -17,18 +17,14 @@ so that this can be interrupted, and be run as often as one likes.
 """
 
 import collections
-import logging
 import time
 
 from oslo_db import exception as db_exc
 
 from nova_cells_persist.db import database
 from nova_cells_persist.db import request_spec as db_spec
-from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import revision
 from nova_cells_persist.reconcile import answers
-
-LOG = logging.getLogger(__name__)
 
 EVENT = 'backfill'
 
@@ -77,20 +73,13 @@ def run(cloud, count=None, sleep=0):
 
 
 def _write(cloud, number, uuids):
-    with answers.of(database.API_DATABASE):
-        with database.api_reader(cloud.targeted(None)) as session:
-            texts = db_spec.nova_specs(session, uuids, number)
-    rows, failed = [], 0
-    for uuid, text in texts.items():
-        try:
-            rows.append(revision.row(uuid, 1, EVENT, primitive.compact(text)))
-        except ValueError as exc:
-            LOG.warning('%s', revision.unreadable(uuid, exc))
-            failed += 1
-    name = cloud.name_of(number)
-    with answers.of(name):
+    with cloud.reading(None) as session:
+        texts = db_spec.nova_specs(session, uuids, number)
+    rows = list(filter(None, [
+        revision.first(uuid, EVENT, text) for uuid, text in texts.items()]))
+    with answers.of(cloud.name_of(number)):
         written = _insert(cloud.targeted(cloud.cells[number]), rows)
-    return Batch(number, len(uuids), written, failed)
+    return Batch(number, len(uuids), written, len(texts) - len(rows))
 
 
 def _insert(context, rows):

@@ -211,10 +211,8 @@ def _remove_copies(cloud, case, finding, entry):
 
 
 def _delete_copies(cloud, uuid, cell):
-    context = cloud.targeted(cloud.cells[cell])
-    with answers.of(cloud.name_of(cell)):
-        with database.writer(context) as session:
-            db_spec.delete_strays(session, uuid)
+    with cloud.writing(cell) as session:
+        db_spec.delete_strays(session, uuid)
 
 
 def _move_copies(cloud, case, finding, entry):

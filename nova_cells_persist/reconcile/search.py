@@ -41,10 +41,11 @@ Lot = collections.namedtuple('Lot', 'servers last found')
 _cloud = None
 
 
-def search(cloud, wanted, after, since, sleep=0, workers=None):
+def search(cloud, servers, wanted, after, since, sleep=0, workers=None):
     """Yield all that is wrong, in the order of the uuids of the servers.
 
     :param cloud: an audit.Cloud
+    :param servers: how many there are, as of Cloud.number_of_servers()
     :param wanted: the codes to look for
     :param after: as of Cloud.cases(), and so are since and sleep
     :param workers: the number of processes; None for as many as there are
@@ -53,8 +54,7 @@ def search(cloud, wanted, after, since, sleep=0, workers=None):
     :raises: DatabaseError if a database ceases to answer
     """
     if workers is None:
-        workers = (1 if cloud.number_of_servers() < MANY
-                   else len(os.sched_getaffinity(0)))
+        workers = (1 if servers < MANY else len(os.sched_getaffinity(0)))
     if workers == 1:
         return _lots(cloud, wanted, after, audit.LAST, since, sleep)
     return _by_processes(cloud, wanted, after, since, sleep, workers)

@@ -18,7 +18,6 @@ import datetime
 from nova_cells_persist.db import database
 from nova_cells_persist.db import story as db_story
 from nova_cells_persist import exception
-from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import findings
 
 #: ``at`` is a datetime or None, ``what`` a sentence.
@@ -34,15 +33,13 @@ def tell(cloud, uuid, since):
     :raises: UnknownServer, DatabaseError
     """
     events = []
-    with answers.of(database.API_DATABASE):
-        with database.api_reader(cloud.targeted(None)) as session:
-            events += _events(database.API_DATABASE,
-                              db_story.in_api(session, uuid))
-    for number, cell in cloud.cells.items():
-        name = cloud.name_of(number)
-        with answers.of(name):
-            with database.reader(cloud.targeted(cell)) as session:
-                events += _events(name, db_story.in_cell(session, uuid))
+    with cloud.reading(None) as session:
+        events += _events(database.API_DATABASE,
+                          db_story.in_api(session, uuid))
+    for cell in cloud.cells:
+        with cloud.reading(cell) as session:
+            events += _events(cloud.name_of(cell),
+                              db_story.in_cell(session, uuid))
     if not events:
         raise exception.UnknownServer(instance_uuid=uuid)
     events.sort(key=lambda event: event.at or datetime.datetime.min)

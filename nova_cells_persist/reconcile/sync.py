@@ -118,7 +118,8 @@ def restore(context, server, number=None):
     digest = primitive.digest(chosen.spec)
 
     def edit(text):
-        if text is not None and _digest(text) == digest:
+        if (text is not None and
+                primitive.digest_if_readable(text) == digest):
             return None
         return primitive.compact(chosen.spec)
 
@@ -127,18 +128,13 @@ def restore(context, server, number=None):
 
 
 def _former(server):
-    current = _digest(server.nova_spec or server.revisions[-1].row.spec)
+    current = primitive.digest_if_readable(
+        server.nova_spec or server.revisions[-1].row.spec)
     for each in reversed(server.revisions):
-        if _digest(each.row.spec) not in (None, current):
+        if primitive.digest_if_readable(
+                each.row.spec) not in (None, current):
             return each
     raise exception.NoFormerRevision(instance_uuid=server.instance_uuid)
-
-
-def _digest(text):
-    try:
-        return primitive.digest(text)
-    except ValueError:   # it is damaged
-        return None
 
 
 def _write(context, server, edit, event):

@@ -28,7 +28,6 @@ from nova_cells_persist.db import database
 from nova_cells_persist.db import rows
 from nova_cells_persist import exception
 from nova_cells_persist.reconcile import allocations
-from nova_cells_persist.reconcile import answers
 
 #: How the API database is called among the uuids of cells.
 API = 'api'
@@ -121,8 +120,8 @@ def look(cloud, uuid, cells):
     :returns: {API or the uuid of a cell: as of db.rows.read()}
     """
     found = {}
-    for name, kind, context in _places(cloud, cells):
-        with answers.of(name), database.reader(context) as session:
+    for name, kind, cell in _places(cloud, cells):
+        with cloud.reading(cell) as session:
             found[name] = rows.read(session, kind, uuid)
     return found
 
@@ -181,8 +180,8 @@ def undo(cloud, entry, force=False):
     if now != entry.get('after') and not force:
         raise exception.ChangedSince(instance_uuid=uuid, code=entry['code'])
     # The cells first: what the API database says is what counts.
-    for name, kind, context in reversed(_places(cloud, cells)):
-        with answers.of(name), database.writer(context) as session:
+    for name, kind, cell in reversed(_places(cloud, cells)):
+        with cloud.writing(cell) as session:
             rows.write(session, kind, uuid, before[name])
     if entry.get('allocations'):
         allocations.put_back(cloud.targeted(None), uuid,
@@ -191,6 +190,7 @@ def undo(cloud, entry, force=False):
 
 
 def _places(cloud, cells):
-    return [(API, database.API, cloud.targeted(None))] + [
-        (cloud.cells[cell].uuid, database.CELL,
-         cloud.targeted(cloud.cells[cell])) for cell in sorted(cells)]
+    """Return [(name in the file, kind, id of the cell or None)]."""
+    return [(API, database.API, None)] + [
+        (cloud.cells[cell].uuid, database.CELL, cell)
+        for cell in sorted(cells)]
