@@ -37,6 +37,9 @@ VERDICTS = ('passed', 'failed', 'skipped')
 PASSED = ('success', 'xfail')
 SKIPPED = ('skip',)
 
+# The id of what is in a stream and comes from no test.
+NO_TEST = 'stdout'
+
 # Between tests, when no fixture captures it, Nova logs to standard output.
 # That is left out. Of standard error the last lines are shown when a run goes
 # wrong: discovery reports there what it cannot import.
@@ -50,11 +53,13 @@ class Run:
     """The outcome of one run of stestr.
 
     ``verdicts`` maps the id of a test to ``passed``, ``failed`` or
-    ``skipped``. ``seconds`` is wall time and ``cpu_seconds`` the time of
-    all processes, both with discovery.
+    ``skipped``, ``reasons`` that of one that failed to why. ``seconds`` is
+    wall time and ``cpu_seconds`` the time of all processes, both with
+    discovery.
     """
 
     verdicts: dict = dataclasses.field(default_factory=dict)
+    reasons: dict = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
@@ -65,6 +70,13 @@ class Run:
         """The ids of the tests that failed, a sorted list of str."""
         return sorted(test for test, verdict in self.verdicts.items()
                       if verdict == 'failed')
+
+    def add(self, other):
+        """Take in what another run has come to."""
+        self.verdicts.update(other.verdicts)
+        self.reasons.update(other.reasons)
+        self.seconds += other.seconds
+        self.cpu_seconds += other.cpu_seconds
 
     def counts(self):
         return {verdict: self.count(verdict) for verdict in VERDICTS}
@@ -88,28 +100,44 @@ def _newest(folder):
         return None
 
 
-def _verdicts(recorded):
-    verdicts = {}
+def read(stream, seen=lambda test, verdict: None):
+    """Read a subunit stream to its end.
+
+    :param stream: a binary file
+    :param seen: called with the id and the verdict of each test as it ends
+    :returns: two dicts by the id of a test: the verdicts, and of those that
+        failed why, the last line of the traceback
+    """
+    verdicts, reasons = {}, {}
 
     def note(test):
+        if test['id'] == NO_TEST or test['status'] == 'exists':
+            return
         if test['status'] in PASSED:
             verdict = 'passed'
         elif test['status'] in SKIPPED:
             verdict = 'skipped'
         else:  # also a test that began and never ended
             verdict = 'failed'
+            reasons[test['id']] = _reason(test['details'])
         verdicts[test['id']] = verdict
+        seen(test['id'], verdict)
 
     result = testtools.StreamToDict(note)
     result.startTestRun()
     try:
         subunit.ByteStreamToStreamResult(
-            recorded.get_subunit_stream(), non_subunit_name='stdout',
-        ).run(result)
+            stream, non_subunit_name=NO_TEST).run(result)
     finally:
         result.stopTestRun()
-    verdicts.pop('stdout', None)
-    return verdicts
+    return verdicts, reasons
+
+
+def _reason(details):
+    for name, content in details.items():
+        if 'traceback' in name:
+            return content.as_text().strip().splitlines()[-1]
+    return 'It did not come to its end.'
 
 
 def _cpu_seconds():
@@ -148,7 +176,7 @@ def run(arguments, folder='.', options=(), env=None):
     after = _newest(folder)
     if after is not None and (
             before is None or before.get_id() != after.get_id()):
-        outcome.verdicts = _verdicts(after)
+        outcome.verdicts, outcome.reasons = read(after.get_subunit_stream())
     if code and not outcome.count('failed'):
         # Discovery failed, or stestr died: never let that pass for success.
         outcome.verdicts['stestr (exit status %d)' % code] = 'failed'
