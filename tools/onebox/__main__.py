@@ -13,38 +13,26 @@
 """The command ``tools/cloud``."""
 
 import argparse
-import collections
 import contextlib
 import os
 import subprocess
 import sys
 import time
 
-import rich.console
-import rich.table
+import keystoneauth1.exceptions
+import openstack
 
 from tools.onebox import cloud as clouds
-from tools.onebox import comparison
 from tools.onebox import drills
 from tools.onebox import errors
 from tools.onebox import place as places
+from tools.onebox import report
 from tools.onebox import tempest as tempests
 from tools import run_tests
 
 FOLDER = os.path.join(places.ROOT, '.cloud')
 NOVA = '34.0.0'
 FIRST_PORT = 21700
-
-console = rich.console.Console(highlight=False, soft_wrap=True)
-
-
-@contextlib.contextmanager
-def progress(name):
-    """Show that a step is under way, then how long it took."""
-    began = time.monotonic()
-    with console.status(name):
-        yield
-    console.print('%-36s %6.1f s' % (name, time.monotonic() - began))
 
 
 def cache(args):
@@ -53,11 +41,22 @@ def cache(args):
 
 
 def found(args):
-    """Return the cloud that is there.
+    """Return the cloud that was brought up.
 
     :raises: NoCloud
     """
     return clouds.Cloud(places.known(args.folder))
+
+
+def running(args):
+    """Return the cloud that is up.
+
+    :raises: NoCloud
+    """
+    cloud = found(args)
+    if not cloud.processes.running():
+        raise errors.NoCloud(args.folder)
+    return cloud
 
 
 def up(args):
@@ -65,9 +64,9 @@ def up(args):
     cloud = clouds.Cloud(places.new(
         args.folder, args.first_port, args.nova, args.stock))
     bring_up(cloud, args)
-    status(args)
-    console.print('Nova %s, %s: up in %.0f s.' % (
-        cloud.place.nova, describe(args.stock), time.monotonic() - began))
+    report.services(cloud)
+    report.say('%s: up in %.0f s.' % (
+        describe(args.nova, args.stock), time.monotonic() - began))
 
 
 def bring_up(cloud, args):
@@ -75,41 +74,20 @@ def bring_up(cloud, args):
     cloud.begin()
     try:
         for name, step in cloud.steps(cache(args)):
-            with progress(name):
+            with report.progress(name):
                 step()
     except BaseException:
-        with progress('stopping'):
+        with report.progress('stopping'):
             cloud.down()
         raise
 
 
-def describe(stock):
-    return 'stock' if stock else 'with the plugin'
+def describe(nova, stock):
+    return 'Nova %s, %s' % (nova, 'stock' if stock else 'with the plugin')
 
 
 def status(args):
-    cloud = found(args)
-    table = rich.table.Table('service', 'pid', 'port', 'RSS MB', 'PSS MB',
-                             box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = 'right'
-    total = [0, 0]
-    gone = []
-    for name in cloud.processes.names():
-        process = cloud.processes.find(name)
-        if process is None:
-            gone.append(name)
-            continue
-        memory = [taken >> 20 for taken in cloud.processes.memory(name)]
-        total = [sum(pair) for pair in zip(total, memory)]
-        port = (str(cloud.place.port(name))
-                if name in places.LISTENERS else '')
-        table.add_row(name, str(process.pid), port, *map(str, memory))
-    table.add_row('in all', '', '', *map(str, total))
-    console.print(table)
-    for name in gone:
-        console.print('%s has ended: see %s' % (name, cloud.place.log(name)))
-    return 1 if gone else 0
+    return 1 if report.services(found(args)) else 0
 
 
 def logs(args):
@@ -126,7 +104,7 @@ def logs(args):
 
 def down(args):
     cloud = found(args)
-    with progress('stopping'):
+    with report.progress('stopping'):
         cloud.down()
 
 
@@ -136,115 +114,70 @@ def tempest(args):
     if args.json:
         run_tests.write_json(args.json, outcome.counts(),
                              seconds=round(outcome.seconds))
-    console.print(run_tests.describe(outcome.counts()))
+    report.say(run_tests.describe(outcome.counts()))
     return 0 if outcome.ok else 1
 
 
 def run_parts(args, parts=None):
     """Run tests on the cloud that is up, all if no parts are given."""
-    runner = tempests.Tempest(found(args), cache(args))
-    with progress('packages'):
+    runner = tempests.Tempest(running(args), cache(args))
+    with report.progress('packages'):
         runner.prepare()
     total = run_tests.Run()
     for part in parts or tempests.PARTS:
-        total.add(run_part(runner, part))
+        with report.tests(part.name) as seen:
+            run = runner.run(part, seen)
+        report.outcome(part.name, run)
+        total.add(run)
     return total
-
-
-def run_part(runner, part):
-    """Run some of the tests, show them pass, and say which did not."""
-    counts = collections.Counter()
-    with console.status(part.name) as shown:
-        def seen(test, verdict):
-            counts[verdict] += 1
-            shown.update('%s: %d passed, %d failed, %d skipped, %s' % (
-                part.name, *[counts[name] for name in run_tests.VERDICTS],
-                short(test)))
-        outcome = runner.run(part, seen)
-    console.print('%s: %s, %.0f s' % (
-        part.name, run_tests.describe(outcome.counts()), outcome.seconds))
-    for test in outcome.failed():
-        console.print('  failed: %s\n    %s' % (
-            short(test), outcome.reasons[test]), markup=False)
-    return outcome
-
-
-def short(test):
-    """Return the id of a test without its uuid and its attributes."""
-    return test.partition('[')[0]
 
 
 def accept(args):
     """Run all tests on stock Nova, then with the plugin, and compare."""
-    ok = True
+    spoilt = []
     for version in args.nova or [NOVA]:
-        runs = {}
-        for stock in (True, False):
-            cloud = clouds.Cloud(places.new(
-                args.folder, args.first_port, version, stock))
-            console.print('== Nova %s, %s' % (version, describe(stock)))
-            bring_up(cloud, args)
-            try:
-                runs[describe(stock)] = run_parts(args)
-            finally:
-                down(args)
-        ok = compare(version, *runs.items()) and ok
-    return 0 if ok else 1
+        stock, plugin = [whole_run(args, version, stock)
+                         for stock in (True, False)]
+        spoilt += report.compared('Nova ' + version, stock, plugin)
+        if not plugin.count('passed'):
+            spoilt.append('all of Nova ' + version)
+    return 1 if spoilt else 0
 
 
-def compare(version, stock, plugin):
-    """Show two runs side by side, and whether the second is as good.
-
-    :param stock: a pair of a name and a Run
-    :param plugin: another
-    """
-    table = rich.table.Table(
-        'Nova ' + version, *run_tests.VERDICTS, 'seconds', box=None,
-        pad_edge=False)
-    for name, run in (stock, plugin):
-        table.add_row(name, *map(str, run.counts().values()),
-                      '%.0f' % run.seconds)
-    console.print(table)
-    verdicts = stock[1].verdicts, plugin[1].verdicts
-    for test, was, now in comparison.differences(*verdicts):
-        console.print('  %s -> %s: %s' % (was, now, short(test)), markup=False)
-    spoilt = comparison.worse(*verdicts)
-    console.print('%d tests are worse with the plugin.' % len(spoilt))
-    return plugin[1].count('passed') > 0 and not spoilt
+def whole_run(args, version, stock):
+    """Run all tests on a cloud of their own, and keep what came of them."""
+    cloud = clouds.Cloud(places.new(
+        args.folder, args.first_port, version, stock))
+    report.say('== ' + describe(version, stock))
+    bring_up(cloud, args)
+    try:
+        run = run_parts(args)
+    finally:
+        down(args)
+    run_tests.write_json(
+        cloud.place.path('results', '%s-%s.json' % (
+            version, 'stock' if stock else 'plugin')),
+        run.counts(), seconds=round(run.seconds), verdicts=run.verdicts,
+        reasons=run.reasons)
+    return run
 
 
 def drill(args):
-    cloud = found(args)
-    verdicts = {name: play(cloud, name)
-                for name in args.name or drills.DRILLS}
-    table = rich.table.Table('drill', 'kept', 'broken', 'seconds', 'verdict',
-                             box=None, pad_edge=False)
-    for name, (checks, seconds) in verdicts.items():
-        broken = sum(1 for check in checks if not check.kept)
-        table.add_row(name, str(len(checks) - broken), str(broken),
-                      '%.0f' % seconds, 'broken' if broken else 'kept')
-    console.print(table)
-    return 0 if all(check.kept for checks, _ in verdicts.values()
-                    for check in checks) else 1
+    cloud = running(args)
+    played = {}
+    for name in args.name or drills.DRILLS:
+        report.say('== %s: %s' % (name, drills.DRILLS[name].title))
+        played[name] = drills.play(
+            cloud, name, lambda line: report.say('   ' + line), report.check)
+    return 0 if report.drills(played) else 1
 
 
 def known_drill(name):
+    """Return a name that was given, if it is that of a drill."""
     if name not in drills.DRILLS:
         raise argparse.ArgumentTypeError('there is no %s; there are %s' % (
             name, ', '.join(drills.DRILLS)))
     return name
-
-
-def play(cloud, name):
-    """Play a drill, and show what was promised and what was kept."""
-    console.print('== %s: %s' % (name, drills.DRILLS[name].title))
-    checks, seconds = drills.play(
-        cloud, name, lambda line: console.print('   ' + line, markup=False))
-    for check in checks:
-        console.print('  %s %s' % (
-            'kept  ' if check.kept else 'BROKEN', check.promise) + (
-                ' (%s)' % check.detail if check.detail else ''), markup=False)
-    return checks, seconds
 
 
 def hold(args):
@@ -322,6 +255,11 @@ def main():
         return args.function(args)
     except errors.CloudError as error:
         print(error, file=sys.stderr)
+        return 2
+    except (keystoneauth1.exceptions.ClientException,
+            openstack.exceptions.SDKException) as error:
+        print('The cloud does not answer as it should, see "tools/cloud '
+              'status": %s' % error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

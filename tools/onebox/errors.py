@@ -64,7 +64,7 @@ class NoCloud(CloudError):
 
     def __init__(self, folder):
         super().__init__(
-            'There is no cloud in %s. "tools/cloud up" brings one up.'
+            'No cloud runs in %s. "tools/cloud up" brings one up.'
             % folder)
 
 

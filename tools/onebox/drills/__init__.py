@@ -61,17 +61,22 @@ DRILLS = {
         rolling.play)}
 
 
-def play(cloud, name, tell):
+def play(cloud, name, tell, checked):
     """Play a drill.
 
     :param tell: called with each line of the story
+    :param checked: called with each Check as it is made
     :returns: the Checks, a list, and how many seconds it took
-    :raises: NeedsPlugin, CloudError
+    :raises: NeedsPlugin
     """
     drill = DRILLS[name]
     if cloud.place.stock and not drill.on_stock:
         raise errors.NeedsPlugin(name)
     began = time.monotonic()
-    with stages.Stage(cloud, tell) as stage:
-        drill.play(stage)
+    stage = stages.Stage(cloud, tell, checked)
+    try:
+        with stage:
+            drill.play(stage)
+    except errors.CloudError as error:
+        stage.check('the drill comes to its end', False, error)
     return stage.checks, time.monotonic() - began

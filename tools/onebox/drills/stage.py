@@ -103,11 +103,13 @@ class Stage:
 
     :param cloud: a Cloud that is up
     :param tell: called with each line of the story
+    :param checked: called with each Check
     """
 
-    def __init__(self, cloud, tell):
+    def __init__(self, cloud, tell, checked):
         self.cloud = cloud
         self.tell = tell
+        self._checked = checked
         self.checks = []
         self.connection = bootstrap.connect(cloud.place)
         self.client = self.client_of('nova-api')
@@ -144,7 +146,9 @@ class Stage:
 
         :param detail: what was seen, if that is worth showing
         """
-        self.checks.append(Check(promise, bool(kept), str(detail)))
+        check = Check(promise, bool(kept), str(detail))
+        self.checks.append(check)
+        self._checked(check)
 
     def boot(self, client=None, **more):
         """Ask for a server on no network.
