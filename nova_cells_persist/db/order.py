@@ -22,10 +22,31 @@ from nova.db.main import models as main_models
 
 _Instance = main_models.Instance
 
+#: Nova sorts by these unless it is told otherwise. No instance is without
+#: them, whatever their columns allow.
+_NEVER_NULL = ('created_at', 'id', 'uuid')
+
 
 def nulls_are_last(dialect, direction):
     """Whether a database sorts NULL behind all values."""
     return (dialect.name == 'postgresql') == (direction == 'asc')
+
+
+def is_of_instances(model):
+    """Whether a model is that of instances."""
+    return model is _Instance
+
+
+def meets_null(dialect, order, values):
+    """Whether NULL is at a place in an order of instances, or behind it.
+
+    :param order: a list of (sort key, 'asc' or 'desc')
+    :param values: what the place has, key to value
+    """
+    return any(
+        values[key] is None or
+        key not in _NEVER_NULL and nulls_are_last(dialect, direction)
+        for key, direction in order)
 
 
 def beyond(dialect, order, values, or_there=False):

@@ -116,6 +116,30 @@ class MergeTest(ListTestCase):
             names = self.listed(sort_key='launched_at', sort_dir='desc')
             self.assertEqual('launched', names[0])
 
+    def test_page_goes_on_behind_null(self):
+        """What some of the servers have not got, in cells and out of them."""
+        some = {'description': 'some', 'accessIPv4': '192.0.2.1'}
+        for number in range(8):
+            server = self.accept({
+                'name': 'in-%d' % number,
+                'host': 'host%d' % (number % 2 * 2 + 1),
+                **(some if number % 4 > 1 else {})})
+            self._wait_for_state_change(server, 'ACTIVE')
+        with self.held_builds():
+            for number in range(4):
+                self.accept({'name': 'build-%d' % number,
+                             **(some if number % 2 else {})})
+            for key in ('display_description', 'access_ip_v4', 'host',
+                        'launched_at'):
+                for direction in ('asc', 'desc'):
+                    query = {'sort_key': key, 'sort_dir': direction}
+                    listed = self.listed(**query)
+                    self.assertEqual(12, len(listed))
+                    for limit in (1, 2, 3, 5):
+                        self.assertEqual(
+                            listed, self.pages(limit=limit, **query),
+                            (query, limit))
+
     def test_lands_between_two_pages(self):
         for key, direction in (('display_name', 'asc'), ('uuid', 'desc'),
                                ('created_at', 'desc'),
