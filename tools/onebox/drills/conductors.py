@@ -103,11 +103,7 @@ def _wait(stage, uuids, seconds):
 
 
 def _mended(stage, uuids):
-    found = collections.Counter(
-        finding['Code'] for finding in stage.audit())
-    stage.tell('"audit" finds %s; "heal" mends it.' % (
-        dict(found) or 'nothing'))
-    stage.heal()
+    mend(stage)
     statuses = {uuid: stage.status(uuid) for uuid in uuids}
     stage.check('no server is lost, and none is stuck', set(
         statuses.values()) <= {'ACTIVE', 'ERROR'}, count(statuses))
@@ -116,10 +112,27 @@ def _mended(stage, uuids):
     clean(stage, 'after the servers were deleted')
 
 
+def mend(stage):
+    """Have "heal" mend what "audit" finds."""
+    found = stage.audit()
+    if found:
+        stage.tell('"audit" finds %s; "heal" mends it.' % _codes(found))
+        stage.heal()
+    else:
+        stage.tell('"audit" finds nothing.')
+
+
 def clean(stage, when):
     """Check that "audit" finds nothing."""
     found = stage.audit()
-    stage.check('"audit" finds nothing %s' % when, not found, found)
+    stage.check('"audit" finds nothing %s' % when, not found,
+                _codes(found) if found else '')
+
+
+def _codes(findings):
+    """Return how many findings there are of each code, a dict."""
+    return dict(collections.Counter(
+        finding['Code'] for finding in findings))
 
 
 def count(statuses):

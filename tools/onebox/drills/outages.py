@@ -117,10 +117,7 @@ def api_database(stage):
     stage.check('no server that was accepted is answered with 404',
                 not load.lost, load.lost)
     stage.settle(load.accepted - load.deleted)
-    found = collections.Counter(each['Code'] for each in stage.audit())
-    stage.tell('"audit" finds %s; "heal" mends it.' % (
-        dict(found) or 'nothing'))
-    stage.heal()
+    conductors.mend(stage)
     statuses = {uuid: stage.status(uuid)
                 for uuid in load.accepted - load.deleted}
     # A deletion that was answered with 500 may have been done all the same.
