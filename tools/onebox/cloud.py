@@ -217,8 +217,20 @@ class Cloud:
                     services.DEADLINE)
 
     def hold(self, name):
-        """Stop a service as it stands, with its workers (SIGSTOP)."""
-        self._signal(name, signal.SIGSTOP)
+        """Stop a service as it stands, with its workers (SIGSTOP).
+
+        Not in the midst of a transaction: others would wait for its locks.
+
+        :raises: NoService, TimedOut
+        """
+        def stop():
+            self._signal(name, signal.SIGSTOP)
+            if services.locks(self.place):
+                self.release(name)
+                return False
+            return True
+
+        self.wait('%s to have no transaction open' % name, stop)
 
     def release(self, name):
         """Let a service go on that was held."""

@@ -12,6 +12,7 @@
 
 """The services of a cloud: how each is started, and when it is there."""
 
+import contextlib
 import dataclasses
 import functools
 import glob
@@ -19,6 +20,7 @@ import os
 import pwd
 import shutil
 import socket
+import time
 import typing
 
 import pymysql
@@ -85,6 +87,12 @@ def _speaks_http(url):
     return True
 
 
+def microversion(place):
+    """Return the newest microversion of the cloud's nova-api, a str."""
+    versions = requests.get(place.url('nova-api', '/')).json()['versions']
+    return max(versions, key=lambda version: version['id'])['version']
+
+
 def connect(place, server):
     """Return a connection to a MariaDB of the cloud, of pymysql.
 
@@ -93,6 +101,31 @@ def connect(place, server):
     return pymysql.connect(
         host=places.HOST, port=place.port('mariadb-' + server), user='cloud',
         password=place.password, autocommit=True, connect_timeout=5)
+
+
+def locks(place):
+    """Return the transactions that hold locks, and go on doing so, a set.
+
+    A MariaDB that does not answer has none.
+    """
+    first, second = _locks(place), set()
+    if first:
+        time.sleep(0.1)
+        second = _locks(place)
+    return first & second
+
+
+def _locks(place):
+    found = set()
+    for server in set(places.DATABASES.values()):
+        with contextlib.suppress(pymysql.Error):
+            connection = connect(place, server)
+            with contextlib.closing(connection), connection.cursor() as rows:
+                rows.execute('SELECT trx_id FROM information_schema.innodb_trx'
+                             ' WHERE trx_rows_locked > 0'
+                             ' OR trx_rows_modified > 0')
+                found |= {(server, *row) for row in rows.fetchall()}
+    return found
 
 
 def _serves_sql(place, server):

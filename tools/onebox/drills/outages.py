@@ -19,6 +19,7 @@ import threading
 from tools.onebox.drills import conductors
 from tools.onebox.drills import stage as stages
 from tools.onebox import place as places
+from tools.onebox import services
 
 #: How many requests have to fail before the database is started again, and
 #: how many servers are to be built after that.
@@ -133,7 +134,7 @@ def api_database(stage):
 def cell_database(stage):
     """Stop a cell's database while its servers are listed and shown."""
     stage.missing('mariadb-cell2')
-    version = stage.client.call('GET', '/')[1]['version']['version']
+    version = services.microversion(stage.cloud.place)
     ours, theirs = [
         [stage.booted(host=host, availability_zone='nova') for host in hosts]
         for hosts in places.CELLS.values()]
