@@ -34,6 +34,12 @@ PLUGIN = {'DEFAULT': {'config_source': 'cells_persist'},
 # not know: PciPassthroughFilter is not on. A host has to refuse the server.
 ABSENT_DEVICE = 'absent'
 
+# Nova's own, and two more, which have hints of their own.
+FILTERS = ','.join((
+    'ComputeFilter', 'ComputeCapabilitiesFilter', 'ImagePropertiesFilter',
+    'ServerGroupAntiAffinityFilter', 'ServerGroupAffinityFilter',
+    'SameHostFilter', 'DifferentHostFilter'))
+
 
 def write(path, *parts):
     """Write an INI file made of dicts of sections; later ones add to it."""
@@ -207,11 +213,7 @@ def nova_of_api_level(place, service, environment, plugin):
             # What failed in a drill is not to keep servers from a host after.
             'build_failure_weight_multiplier': 0,
             'available_filters': 'nova.scheduler.filters.all_filters',
-            'enabled_filters': ','.join((
-                'ComputeFilter', 'ComputeCapabilitiesFilter',
-                'ImagePropertiesFilter', 'ServerGroupAntiAffinityFilter',
-                'ServerGroupAffinityFilter', 'SameHostFilter',
-                'DifferentHostFilter'))},
+            'enabled_filters': FILTERS},
     }, _token(place, 'nova'), _plugin(plugin))
     shutil.copy(environment.path('etc/nova/api-paste.ini'),
                 os.path.dirname(path))

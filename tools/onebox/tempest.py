@@ -144,6 +144,7 @@ def settings(place, connection):
         'block_migration_for_live_migration', 'live_migrate_back_and_forth',
         'console_output', 'config_drive', 'rescue', 'suspend', 'pause',
         'shelve', 'interface_attach'), True)
+    features['scheduler_enabled_filters'] = configuration.FILTERS
     features.update(dict.fromkeys((
         'vnc_console', 'spice_console', 'serial_console', 'snapshot',
         'personality', 'attach_encrypted_volume', 'swap_volume',

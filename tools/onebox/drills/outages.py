@@ -25,6 +25,8 @@ from tools.onebox import services
 #: how many servers are to be built after that.
 FAILURES = 20
 CYCLES = 12
+#: Seconds after which nobody waits for the answer to a message of Nova.
+TIMEOUT = 70
 
 
 class Load:
@@ -117,7 +119,7 @@ def api_database(stage):
     stage.tell('The answers were %s.' % dict(sorted(load.answers.items())))
     stage.check('no server that was accepted is answered with 404',
                 not load.lost, load.lost)
-    stage.settle(load.accepted - load.deleted)
+    stage.settle(load.accepted - load.deleted, TIMEOUT)
     conductors.mend(stage)
     statuses = {uuid: stage.status(uuid)
                 for uuid in load.accepted - load.deleted}
