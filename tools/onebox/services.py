@@ -45,7 +45,7 @@ class Service:
     """One service.
 
     :param answers: called with nothing, returns whether it is there; None for
-        one that is asked through another, see Cloud.wait_for_services()
+        one that is asked through another, see Cloud.wait_for_nova()
     :param listener: which of place.LISTENERS it is, if any
     """
 

@@ -14,7 +14,6 @@
 
 import collections
 import itertools
-import threading
 
 from tools.onebox.drills import conductors
 from tools.onebox.drills import stage as stages
@@ -29,18 +28,15 @@ CYCLES = 12
 TIMEOUT = 70
 
 
-class Load:
+class Load(stages.Background):
     """Users who boot a server, look at it until it is built, and delete it.
 
     They go on through whatever the API answers, and keep every fourth server.
     """
 
     def __init__(self, stage):
-        self._stage = stage
-        self._stop = threading.Event()
+        super().__init__(self._use, [stage] * stages.USERS)
         self._numbers = itertools.count()
-        self._threads = [threading.Thread(target=self._user)
-                         for _ in range(stages.USERS)]
         #: Statuses of HTTP, with how often each was seen.
         self.answers = collections.Counter()
         #: Servers that were accepted; of these those whose deletion was asked
@@ -58,37 +54,27 @@ class Load:
         return sum(count for status, count in self.answers.items()
                    if status >= 500 or not status)
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _user(self):
+    def _use(self, stage):
         while not self._stop.is_set():
-            status, uuid = self._stage.boot()
+            status, uuid = stage.boot()
             self.answers[status] += 1
             if uuid is None:
                 self._stop.wait(0.1)
                 continue
             self.accepted.add(uuid)
-            self._look(uuid)
+            self._look(stage, uuid)
             if next(self._numbers) % 4 == 0:
                 continue
             self.unwanted.add(uuid)
-            status, _ = self._stage.client.call('DELETE', '/servers/' + uuid)
+            status, _ = stage.client.call('DELETE', '/servers/' + uuid)
             self.answers[status] += 1
             if status == 204:
                 self.deleted.add(uuid)
 
-    def _look(self, uuid):
+    def _look(self, stage, uuid):
         """Show a server until it is built, or for a while."""
         for _ in range(100):
-            status, server = self._stage.client.show(uuid)
+            status, server = stage.client.show(uuid)
             self.answers[status] += 1
             if status == 404:
                 self.lost.add(uuid)

@@ -172,10 +172,14 @@ class Stage:
 
         :raises: Refused, TimedOut
         """
-        status, uuid = self.boot(**more)
+        uuid = self._accepted(**more)
+        self.wait_for(uuid, 'ACTIVE')
+        return uuid
+
+    def _accepted(self, client=None, **more):
+        status, uuid = self.boot(client, **more)
         if uuid is None:
             raise errors.Refused('a boot', status, {})
-        self.wait_for(uuid, 'ACTIVE')
         return uuid
 
     def burst(self, count, clients=None, accepted=lambda uuid: None, **more):
@@ -187,9 +191,7 @@ class Stage:
         """
         def one(number):
             client = clients[number % len(clients)] if clients else None
-            status, uuid = self.boot(client, **more)
-            if uuid is None:
-                raise errors.Refused('a boot', status, {})
+            uuid = self._accepted(client, **more)
             accepted(uuid)
             return uuid
 
@@ -303,28 +305,17 @@ class Stage:
         return json.loads(done.stdout or '[]')
 
 
-class Watch:
-    """Shows and lists servers all the time, and notes what is not right.
+class Background:
+    """Something that goes on, in threads, while the block is entered.
 
-    :param clients: each is asked
+    :param function: called with each argument, in a thread of its own; it is
+        to return when ``_stop`` is set
     """
 
-    def __init__(self, clients):
-        self._clients = clients
-        self._uuids = []
+    def __init__(self, function, arguments):
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._look, args=(client,))
-                         for client in clients]
-        #: What was wrong, a list of str.
-        self.wrong = []
-        #: How many answers there were.
-        self.answers = 0
-        #: How many of them showed a server that was not built yet.
-        self.in_flight = 0
-
-    def add(self, uuid):
-        """Watch a server from now on."""
-        self._uuids.append(uuid)
+        self._threads = [threading.Thread(target=function, args=(argument,))
+                         for argument in arguments]
 
     def __enter__(self):
         for thread in self._threads:
@@ -335,6 +326,27 @@ class Watch:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+
+
+class Watch(Background):
+    """Shows and lists servers all the time, and notes what is not right.
+
+    :param clients: each is asked
+    """
+
+    def __init__(self, clients):
+        super().__init__(self._look, clients)
+        self._uuids = []
+        #: What was wrong, a list of str.
+        self.wrong = []
+        #: How many answers there were.
+        self.answers = 0
+        #: How many of them showed a server that was not built yet.
+        self.in_flight = 0
+
+    def add(self, uuid):
+        """Watch a server from now on."""
+        self._uuids.append(uuid)
 
     def _look(self, client):
         built = set()
