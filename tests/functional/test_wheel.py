@@ -32,6 +32,13 @@ import sqlalchemy as sa
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 
+#: The folders of the tree that are in the wheel, and what they are there.
+FOLDERS = {
+    'nova_cells_persist': 'nova_cells_persist',
+    'db_migrations': 'nova_cells_persist/db_migrations',
+    'nova_cells_persist_tempest_plugin': 'nova_cells_persist_tempest_plugin',
+}
+
 # Of the process: that of each test is emptied after it.
 TEMP = tempfile.gettempdir()
 
@@ -99,7 +106,7 @@ def wheel():
         path = os.path.join(ROOT, name)
         if os.path.exists(path):
             shutil.copy(path, source)
-    for name in ('nova_cells_persist', 'db_migrations'):
+    for name in FOLDERS:
         shutil.copytree(os.path.join(ROOT, name),
                         os.path.join(source, name),
                         ignore=shutil.ignore_patterns('__pycache__'))
@@ -151,19 +158,18 @@ class WheelTestCase(base.BaseTestCase):
 
     def test_what_is_in_it(self):
         with zipfile.ZipFile(wheel()) as archive:
-            names = archive.namelist()
+            names = set(archive.namelist())
         self.assertEqual(
-            {'nova_cells_persist', 'nova_cells_persist-0.1.0.dist-info'},
+            {'nova_cells_persist', 'nova_cells_persist_tempest_plugin',
+             'nova_cells_persist-0.1.0.dist-info'},
             {name.partition('/')[0] for name in names})
-        package = {name.partition('/')[2] for name in names}
-        for folder, prefix in (('nova_cells_persist', ''),
-                               ('db_migrations', 'db_migrations/')):
-            for place, _, files in os.walk(os.path.join(ROOT, folder)):
+        for folder, place in FOLDERS.items():
+            top = os.path.join(ROOT, folder)
+            for path, _, files in os.walk(top):
                 for name in files:
                     if not name.endswith('.pyc'):
-                        self.assertIn(prefix + os.path.relpath(
-                            os.path.join(place, name),
-                            os.path.join(ROOT, folder)), package)
+                        self.assertIn(os.path.normpath(os.path.join(
+                            place, os.path.relpath(path, top), name)), names)
 
     def test_repositories(self):
         found = json.loads(self.run_there('python', '-W', 'ignore', '-c',
