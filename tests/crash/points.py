@@ -1,0 +1,162 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+
+"""The points at which a service can die, and the death of one there."""
+
+import collections
+import contextlib
+import threading
+
+import sqlalchemy as sa
+
+#: ``service`` is what comes by, ``kind`` and ``what`` say what it is about to
+#: do there. Points of one ``segment`` are alike: nothing was done between them
+#: that would outlive the service. ``step`` counts them in the segment.
+Point = collections.namedtuple('Point', 'service kind what segment step')
+
+# What oslo.db says to SQLite, and what other databases are not told at all.
+_NO_STATEMENT = ('BEGIN', 'SAVEPOINT', 'RELEASE', 'ROLLBACK', 'PRAGMA')
+
+
+class Killed(BaseException):
+    """What a service dies of: no ``except Exception`` catches it."""
+
+
+class Points:
+    """Notes what the services do, and has one die before it does a thing.
+
+    What it is about to do is a point: to send a statement, to commit, to
+    send a message or an answer, to change something in placement, to end. To
+    die before a thing is also to die after what was done before it. From then
+    on the service can do nothing more, whatever its ``finally`` may try: a
+    dead process does not tidy up. Its open transactions are rolled back, as a
+    database does when a connection is lost.
+
+    Services run in one thread, each inside the one that waits for it; what
+    other threads do is not looked at.
+
+    :ivar seen: a list of Point, of the flow that runs or ran last
+    :ivar died: the Point at which the service died, or None
+    """
+
+    def __init__(self):
+        self.seen = []
+        self.died = None
+        self._thread = threading.get_ident()
+        self._services = []
+        self._dying = None      # how deep in _services is the one that dies
+        self._running = False
+        self._kill_at = None
+        self._segment = 0
+        self._step = 0
+        self._written = set()   # connections with a transaction that writes
+
+    @contextlib.contextmanager
+    def flow(self, kill_at=None):
+        """Look at what is done in a ``with`` statement.
+
+        :param kill_at: the Point at which the service that is there dies, as
+            it was seen when the flow ran before; None to kill nobody
+        """
+        self.seen = []
+        self.died = None
+        self._segment = self._step = 0
+        self._kill_at = kill_at
+        self._running = True
+        try:
+            yield
+        finally:
+            self._running = False
+
+    @contextlib.contextmanager
+    def service(self, name):
+        """Be a service, in a ``with`` statement.
+
+        :raises: Killed if it died, whatever it made of that itself
+        """
+        self._services.append(name)
+        depth = len(self._services)
+        try:
+            yield
+            self.reach('end', name)
+            self.done()
+        finally:
+            self._services.pop()
+            if self._dying == depth:
+                self._dying = None
+
+    @property
+    def acting(self):
+        """The name of the service that acts; None if none does."""
+        return self._services[-1] if self._services else None
+
+    def reach(self, kind, what):
+        """Be about to do a thing.
+
+        :raises: Killed if the service dies here, or is dead already
+        """
+        if not self._services or threading.get_ident() != self._thread:
+            return
+        if self._dying is not None and len(self._services) >= self._dying:
+            raise Killed()
+        if not self._running:
+            return
+        point = Point(self.acting, kind, what, self._segment, self._step)
+        self._step += 1
+        self.seen.append(point)
+        # Not by its number: Nova reads a thing or not, as its caches are.
+        if self._kill_at and point[3:] == self._kill_at[3:]:
+            self.died = point
+            self._dying = len(self._services)
+            raise Killed()
+
+    def done(self):
+        """Have done a thing that outlives the service."""
+        self._segment += 1
+        self._step = 0
+
+    # Databases
+
+    def watch(self, name, engine):
+        """Look at what a database is told.
+
+        :param name: what it is called in a Point
+        """
+        for event, listener in (
+                ('before_cursor_execute', self._statement(name)),
+                ('commit', self._commit(name)),
+                ('rollback', self._written.discard)):
+            sa.event.listen(engine, event, listener)
+
+    def _statement(self, name):
+        def listener(connection, cursor, statement, *args):
+            verb = statement.split(None, 1)[0].upper()
+            if verb in _NO_STATEMENT:
+                return
+            self.reach('statement', '%s: %s' % (name, statement))
+            if verb in ('INSERT', 'UPDATE', 'DELETE'):
+                self._written.add(connection)
+        return listener
+
+    def _commit(self, name):
+        def listener(connection):
+            if connection in self._written:
+                self.reach('commit', name)
+                self._written.discard(connection)
+                self.done()
+        return listener
+
+
+def distinct(points):
+    """Return those of a list of Point of which no two are alike."""
+    return [point for point in points if point.step == 0]

@@ -1,0 +1,122 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+
+"""A flow, repeated with a service killed at each of its points."""
+
+import collections
+
+from nova.tests.functional.api import client
+
+from tests.crash import ledger
+from tests.crash import points
+
+#: What came of a flow in which a service died: at which Point, None if nobody
+#: did, and {when: [(kind, text)]}, what was wrong then.
+Outcome = collections.namedtuple('Outcome', 'point problems')
+
+#: How often a flow is run until it comes by a point again.
+TRIES = 4
+
+
+class Diverged(Exception):
+    """A repeated flow did not come by the point again."""
+
+
+class Trial:
+    """Tries a flow at its points.
+
+    :param cloud: a cloud.Cloud
+    :param flow: a class of flows.py
+    :param eager: whether casts are done with before who sent them goes on
+    :ivar points: the points.Point of the flow when nobody dies
+    """
+
+    def __init__(self, cloud, flow, eager=False):
+        self._cloud = cloud
+        self._flow = flow(cloud)
+        self._eager = eager
+        self._dead = []     # the Outcome and the uuids, to look at in the end
+
+    def record(self):
+        """Run the flow as it is meant to be, and note its points.
+
+        What is looked up once and kept is looked up in a first run. Nothing
+        may be wrong in the second.
+        """
+        for _ in range(2):
+            outcome = self._run(None)
+            self.points = list(self._cloud.points.seen)
+        return outcome
+
+    def at(self, point):
+        """Run the flow with the service killed at a point.
+
+        :returns: an Outcome
+        :raises: Diverged
+        """
+        for _ in range(TRIES):
+            outcome = self._run(point)
+            if outcome.point and outcome.point[:2] == point[:2]:
+                return outcome
+        raise Diverged('%s, not %s' % (outcome.point, point))
+
+    def _run(self, point):
+        cloud = self._cloud
+        cloud.points.died = None
+        before = cloud.uuids()
+        server = self._flow.prepare()
+        cloud.bus.eager = self._eager
+        try:
+            with cloud.points.flow(point):
+                self._flow.act(server)
+        except (points.Killed, client.OpenStackApiException):
+            if cloud.points.died is None:
+                raise
+        finally:
+            cloud.bus.eager = False
+            cloud.bus.before.clear()
+        died = cloud.points.died
+        cloud.revive()
+        uuids = sorted(cloud.uuids() - before)
+        outcome = Outcome(died, collections.defaultdict(list))
+        self._judge(outcome, uuids)
+        self._dead.append((outcome, uuids))
+        return outcome
+
+    def _judge(self, outcome, uuids):
+        """Note what is wrong, and do to the servers what can be done."""
+        cloud = self._cloud
+
+        def note(when, found):
+            outcome.problems[when] += found
+
+        note('mended', cloud.mend())
+        if any([cloud.reset_state(uuid) for uuid in uuids]):
+            note('mended', cloud.mend())
+        for uuid in uuids:
+            note('mended', ledger.Ledger(cloud, uuid).problems())
+        for uuid in uuids:
+            if cloud.can_be_resized(uuid):
+                note('resized', cloud.try_resize(uuid))
+                note('resized', ledger.Ledger(cloud, uuid).problems())
+        for uuid in uuids:
+            note('deleted', cloud.try_delete(uuid))
+        note('deleted', cloud.mend())
+
+    def end(self):
+        """Archive what was deleted, and note what is left of it."""
+        self._cloud.archive()
+        for outcome, uuids in self._dead:
+            for uuid in uuids:
+                outcome.problems['archived'] += ledger.Ledger(
+                    self._cloud, uuid).left()

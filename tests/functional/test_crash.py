@@ -1,0 +1,110 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+
+"""The harness of tests/crash on one flow, and whether it finds anything."""
+
+from tests.crash import cloud
+from tests.crash import flows
+from tests.crash import ledger
+from tests.crash import points
+from tests.crash import trial
+
+
+class CrashTest(cloud.Cloud):
+
+    HOSTS = flows.Flow.HOSTS
+    # Of Nova: how many times OS_TEST_TIMEOUT a test may take.
+    TIMEOUT_SCALING_FACTOR = 2
+
+    def test_deletion_of_a_build(self):
+        tried = trial.Trial(self, flows.DeleteWhileScheduled)
+        outcomes = [tried.record()]
+        outcomes += [tried.at(point)
+                     for point in points.distinct(tried.points)]
+        tried.end()
+        self.assertGreater(len(outcomes), 10)
+        self.assertEqual([], [
+            (outcome.point, when, found)
+            for outcome in outcomes
+            for when, found in outcome.problems.items() if found])
+
+    def test_finds_a_loss_that_is_not_mended(self):
+        self.mend = lambda: []
+        tried = trial.Trial(self, flows.Boot)
+        self.assertEqual([], tried.record().problems['mended'])
+        cast, = [point for point in tried.points if point.what ==
+                 'schedule_and_build_instances to conductor']
+        self.assertEqual([(ledger.LOST, 'a build for ever')],
+                         tried.at(cast).problems['mended'])
+
+
+class LedgerTest(cloud.Cloud):
+
+    HOSTS = flows.Flow.HOSTS
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.boot(host='host1')['id']
+        self.assertEqual([], self.problems())
+
+    def problems(self):
+        return ledger.Ledger(self, self.server).problems()
+
+    def break_it(self, statement, cell=None, **values):
+        self.assertEqual(1, self.execute(
+            statement + ' = :uuid', cell, uuid=self.server, **values))
+
+    def assertFound(self, kind, text):
+        (found, said), = self.problems()
+        self.assertEqual((kind, text), (found, said))
+
+    def test_no_mapping(self):
+        self.break_it('DELETE FROM instance_mappings WHERE instance_uuid')
+        self.assertIn((ledger.LOST, "in ['cell1'], mapped to []"),
+                      self.problems())
+
+    def test_no_request_spec(self):
+        self.break_it('DELETE FROM request_specs WHERE instance_uuid')
+        self.assertFound(ledger.LOST, '0 request specs')
+
+    def test_no_revision(self):
+        self.break_it('DELETE FROM request_spec WHERE instance_uuid', 'cell1')
+        self.assertFound(ledger.LOST, 'no revision in cell1')
+
+    def test_another_flavor(self):
+        for table, cell in (('request_specs', None),
+                            ('request_spec', 'cell1')):
+            text = self.rows(table, self.server, cell)[0]['spec']
+            self.break_it(
+                'UPDATE %s SET spec = :spec WHERE instance_uuid' % table,
+                cell, spec=text.replace(
+                    '"flavorid":"%s"' % self.flavors[0]['id'],
+                    '"flavorid":"other"'))
+        self.assertFound(ledger.FALSE, 'flavor other, of which it is not')
+
+    def test_another_revision(self):
+        text = self.rows('request_specs', self.server)[0]['spec']
+        self.break_it(
+            'UPDATE request_specs SET spec = :spec WHERE instance_uuid',
+            spec=text.replace('"num_instances":1', '"num_instances":2'))
+        self.assertFound(ledger.FALSE, 'another revision in cell1')
+
+    def test_left(self):
+        self.assertEqual(
+            {(ledger.ORPHANED, '%s in %s' % place) for place in (
+                ('instance_mappings', 'api'), ('request_specs', 'api'),
+                ('instances', 'cell1'), ('request_spec', 'cell1'))},
+            set(ledger.Ledger(self, self.server).left()))
+        self.api.delete_server(self.server)
+        self.archive()
+        self.assertEqual([], ledger.Ledger(self, self.server).left())
