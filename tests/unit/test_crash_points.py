@@ -11,8 +11,8 @@
 #    under the License.
 
 
-import sqlalchemy as sa
 from oslotest import base
+import sqlalchemy as sa
 
 from tests.crash import points
 
