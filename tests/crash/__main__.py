@@ -101,7 +101,8 @@ def main(argv=None):
         for run in pool.map(lambda run: _work(run, options.every, bar), runs):
             bar.write('%s, %s, %s: %d points, %d tried, %d bad%s' % (
                 run.flow, run.order, run.side, run.points, run.tries,
-                len(run.bad()), run.error and ', and it broke'))
+                len(run.bad()), run.error and ', and it broke:\n%s' %
+                run.error))
     _show(runs)
     _sum_up(runs)
     if options.json:
@@ -165,9 +166,6 @@ def _show(runs):
                                          for kind in KINDS]])
     print(table)
     for run in runs:
-        if run.error:
-            print('%s, %s, %s broke:\n%s' % (run.flow, run.order, run.side,
-                                             run.error))
         if run.side == 'plugin':
             _tell(run)
 

@@ -59,7 +59,7 @@ class _Build(Flow):
         return None
 
     def accept(self, **body):
-        return self.cloud.accept(dict({'host': 'host1'}, **body))
+        return self.cloud.accept(dict(body, host='host1'))
 
 
 class Boot(_Build):
@@ -99,7 +99,7 @@ class Burial(_Build):
     """No host will have it, so it goes to cell0."""
 
     def act(self, server):
-        self.accept(host=None, availability_zone='nova:nowhere')
+        self.cloud.accept(az='nova:nowhere')
 
 
 class OverQuota(_Build):

@@ -68,19 +68,16 @@ def try_all(tried, every, say):
     :param tried: a trial.Trial
     :param every: whether at those too that are like one that was tried
     :param say: called with ``points`` and ``tries``, their numbers; then with
-        the ``number`` of each as it is tried; then with ``outcomes``
+        each ``point`` as it is tried; then with ``outcomes``
     """
-    first = tried.record()
-    numbers = (range(len(tried.points)) if every
-               else points.distinct(tried.points))
-    say(points=len(tried.points), tries=len(numbers))
-    outcomes = [first]
-    for number in numbers:
-        outcomes.append(tried.at(number))
-        say(number=number)
+    outcomes = [tried.record()]
+    chosen = tried.points if every else points.distinct(tried.points)
+    say(points=len(tried.points), tries=len(chosen))
+    for point in chosen:
+        outcomes.append(tried.at(point))
+        say(point=point)
     tried.end()
-    say(outcomes=[{'number': outcome.number, 'point': outcome.point,
-                   'problems': outcome.problems} for outcome in outcomes])
+    say(outcomes=[outcome._asdict() for outcome in outcomes])
 
 
 if __name__ == '__main__':
