@@ -44,6 +44,9 @@ class Flow:
         """
         raise NotImplementedError
 
+    def go_on(self):
+        """Do what an operator does once more when it was cut short."""
+
     def do(self, server, action, **arguments):
         """Post an action of a server."""
         self.cloud.api.post_server_action(
@@ -202,6 +205,9 @@ class Archive(Flow):
         return server
 
     def act(self, server):
+        self.cloud.archive()
+
+    def go_on(self):
         self.cloud.archive()
 
 

@@ -105,7 +105,7 @@ class Points:
 
         :raises: Killed if the service dies here, or is dead already
         """
-        if not self._services or threading.get_ident() != self._thread:
+        if not self._is_seen():
             return
         if self._dying is not None and len(self._services) >= self._dying:
             raise Killed()
@@ -122,8 +122,12 @@ class Points:
 
     def done(self):
         """Have done a thing that outlives the service."""
-        self._segment += 1
-        self._step = 0
+        if self._is_seen():
+            self._segment += 1
+            self._step = 0
+
+    def _is_seen(self):
+        return self._services and threading.get_ident() == self._thread
 
     # Databases
 

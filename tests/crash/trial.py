@@ -87,6 +87,7 @@ class Trial:
             cloud.bus.before.clear()
         died = cloud.points.died
         cloud.revive()
+        self._flow.go_on()
         uuids = sorted(cloud.uuids() - before)
         outcome = Outcome(died, collections.defaultdict(list))
         self._judge(outcome, uuids)
