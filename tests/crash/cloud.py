@@ -52,6 +52,9 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
     """
 
     STOCK = False
+    # A service that dies leaves its share of them, for "nova-manage placement
+    # audit" to take away: these have enough.
+    compute_driver = 'fake.FakeDriver'
     HOSTS = {'host1': 'cell1', 'host2': 'cell1',
              'host3': 'cell2', 'host4': 'cell2'}
 

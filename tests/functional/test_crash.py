@@ -75,7 +75,7 @@ class LedgerTest(cloud.Cloud):
 
     def test_no_request_spec(self):
         self.break_it('DELETE FROM request_specs WHERE instance_uuid')
-        self.assertFound(ledger.LOST, '0 request specs')
+        self.assertFound(ledger.LOST, 'no request spec')
 
     def test_no_revision(self):
         self.break_it('DELETE FROM request_spec WHERE instance_uuid', 'cell1')
