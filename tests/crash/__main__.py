@@ -99,10 +99,7 @@ def main(argv=None):
     with tqdm.tqdm(total=0, unit='try', disable=None) as bar, \
             concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for run in pool.map(lambda run: _work(run, options.every, bar), runs):
-            bar.write('%s, %s, %s: %d points, %d tried, %d bad%s' % (
-                run.flow, run.order, run.side, run.points, run.tries,
-                len(run.bad()), run.error and ', and it broke:\n%s' %
-                run.error))
+            bar.write('\n'.join(_tell(run)))
     _show(runs)
     _sum_up(runs)
     if options.json:
@@ -155,6 +152,23 @@ def _work(run, every, bar):
     return run
 
 
+def _tell(run):
+    """Return the lines that say what came of a run, a list of str."""
+    lines = ['%s, %s, %s: %d points, %d tried, %d bad' % (
+        run.flow, run.order, run.side, run.points, run.tries, len(run.bad()))]
+    if run.error:
+        lines.append('It broke:\n' + run.error)
+    for outcome in run.bad() if run.side == 'plugin' else ():
+        point = outcome['point']
+        lines.append('  ' + (
+            'when nobody died' if point is None else
+            '%s, before the %s %s' % tuple(point[:3])))
+        lines += ['    %s, %s: %s' % (when, kind, text)
+                  for when, problems in outcome['problems'].items()
+                  for kind, text in problems]
+    return lines
+
+
 def _show(runs):
     table = prettytable.PrettyTable(
         ['Flow', 'Order', 'Side', 'Points', 'Tried', 'Bad', *KINDS],
@@ -165,21 +179,6 @@ def _show(runs):
                        len(run.bad()), *[len(run.bad(kind))
                                          for kind in KINDS]])
     print(table)
-    for run in runs:
-        if run.side == 'plugin':
-            _tell(run)
-
-
-def _tell(run):
-    for outcome in run.bad():
-        point = outcome['point']
-        print('%s, %s, %s:' % (run.flow, run.order, 'when nobody died'
-                               if point is None else
-                               'point %d, %s before the %s %.200s' % (
-                                   outcome['number'], *point[:3])))
-        for when, problems in outcome['problems'].items():
-            for kind, text in problems:
-                print('    %s, %s: %s' % (when, kind, text))
 
 
 def _sum_up(runs):

@@ -259,8 +259,9 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
         """
         with self.points.service('nova-manage'), \
                 contextlib.redirect_stdout(io.StringIO()):
-            manage.DbCommands().archive_deleted_rows(
-                all_cells=True, until_complete=True, purge=True)
+            commands = manage.DbCommands()
+            commands.archive_deleted_rows(all_cells=True, until_complete=True)
+            commands.purge(purge_all=True, all_cells=True)
 
     def other_image(self, server):
         return 'a2459075-d96c-40d5-893e-577ff92e721c'
