@@ -93,7 +93,6 @@ class _OverServers(lister.Lister):
                 bar.update(lot.servers)
 
     def _lots(self, args, servers):
-        from nova_cells_persist.reconcile import findings
         from nova_cells_persist.reconcile import search
         wanted = self.wanted(args)
         if not args.server:
@@ -101,7 +100,7 @@ class _OverServers(lister.Lister):
                                  self.since, args.sleep, args.workers)
         case = self.cloud.case(args.server, self.since)
         return [search.Lot(1, case.uuid, [
-            finding for finding in findings.find(case)
+            finding for finding in self.cloud.findings(case)
             if finding.code in wanted])]
 
     def wanted(self, args):

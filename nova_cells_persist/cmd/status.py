@@ -157,10 +157,10 @@ def _counts():
     """
     from nova import context
     from nova_cells_persist.reconcile import audit
-    from nova_cells_persist.reconcile import findings
     found = collections.Counter()
-    for case in audit.Cloud(context.get_admin_context(), ()).cases():
-        found.update(finding.code for finding in findings.find(case))
+    cloud = audit.Cloud(context.get_admin_context(), ())
+    for case in cloud.cases():
+        found.update(finding.code for finding in cloud.findings(case))
         if case.in_flight and not case.mirror:
             found[WITHOUT_MIRROR] += 1
     return found

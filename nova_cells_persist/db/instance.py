@@ -12,6 +12,7 @@
 
 """Statements on servers, in the database of a cell."""
 
+from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 import sqlalchemy as sa
 
@@ -21,6 +22,7 @@ from nova.db.main import models as main_models
 _TABLE = main_models.Instance.__table__
 _MIGRATIONS = main_models.Migration.__table__
 _MAPPINGS = main_models.BlockDeviceMapping.__table__
+_EXTRA = main_models.InstanceExtra.__table__
 
 
 def task(session, instance_uuid):
@@ -47,6 +49,18 @@ def has_block_devices(session, instance_uuid):
         sa.select(_MAPPINGS.c.id)
         .where(_MAPPINGS.c.instance_uuid == instance_uuid)
         .where(_MAPPINGS.c.deleted == 0).limit(1)).first() is not None
+
+
+def flavor(session, instance_uuid):
+    """Return what Nova shows as the flavor of a server.
+
+    :returns: the primitive of its Flavor, a dict; None if there is none
+    """
+    text = session.execute(
+        sa.select(_EXTRA.c.flavor)
+        .where(_EXTRA.c.instance_uuid == instance_uuid)
+        .where(_EXTRA.c.deleted == 0)).scalar()
+    return text and jsonutils.loads(text)['cur']
 
 
 def give_up(session, instance_uuid):

@@ -31,11 +31,15 @@ from nova import objects
 
 from nova_cells_persist.db import census
 from nova_cells_persist.db import database
+from nova_cells_persist.db import instance as db_instance
 from nova_cells_persist.db import migration
 from nova_cells_persist import exception
 from nova_cells_persist.objects import cells
+from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import case as of_server
+from nova_cells_persist.reconcile import codes
+from nova_cells_persist.reconcile import findings
 
 #: How many rows of a stream are read at once.
 PAGE = 500
@@ -157,6 +161,20 @@ class Cloud:
                                            since, PAGE):
                         if row[0] == uuid:
                             found.add(stream.name, place.cell, row)
+        return found
+
+    def findings(self, case):
+        """Return what is wrong with a server, as findings.find() does.
+
+        :raises: DatabaseError
+        """
+        found = findings.find(case)
+        if case.flavor is None and any(
+                finding.code == codes.SPEC_DIFFERS for finding in found):
+            with self.reading(case.cell) as session:
+                flavor = db_instance.flavor(session, case.uuid)
+            case.flavor = flavor and flavor[primitive.DATA].get('id')
+            found = findings.find(case)
         return found
 
     def _rows(self, number, place, stream, after, until, since, sleep,

@@ -33,6 +33,9 @@ class Case:
     :ivar build: a row of ``build``; None if the plugin has none
     :ivar mirror: a row of ``mirror``; None if Nova has none
     :ivar instances: {cell: row of ``instance``}, deleted ones too
+    :ivar flavor: the id of the flavor that Nova shows for it, None as long as
+        nobody has looked; it is read only where it may differ from that in
+        the row of the instance
     :ivar strays: the cells that have revisions of it, and no instance
     :ivar recent: whether something of it was written so lately that all of
         it may be about to change
@@ -48,6 +51,7 @@ class Case:
     build: object = None
     mirror: object = None
     instances: dict = dataclasses.field(default_factory=dict)
+    flavor: int = None
     strays: set = dataclasses.field(default_factory=set)
     recent: bool = False
 

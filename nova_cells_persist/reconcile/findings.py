@@ -254,7 +254,7 @@ def _copy(case, instance, text):
 
 
 def _differences(case, instance, data):
-    fields = differing(data, instance, case.group)
+    fields = differing(data, instance, case.group, case.flavor)
     if not fields:
         return []
     return [Finding(
@@ -281,19 +281,21 @@ def fields_of(text):
     return None
 
 
-def differing(data, instance, group):
+def differing(data, instance, group, flavor=None):
     """Return what a request spec says otherwise than its server.
 
     :param data: as of fields_of()
     :param instance: a row of the stream ``instance``
     :param group: the uuid of the server group that it is a member of, or
         None; one that is deleted is no constraint, and Nova skips it
+    :param flavor: the id of its flavor, if the row does not have it: Nova
+        writes that after the flavor itself, in another transaction
     :returns: a list of the fields that ``spec sync`` takes
     """
     if (instance.task_state is not None or not instance.was_launched or
             instance.vm_state in _NOT_THERE):
         return []
-    found = _of_flavor(data, instance)
+    found = _of_flavor(data, flavor or instance.instance_type_id)
     zone = data.get('availability_zone')
     if zone and (instance.availability_zone or zone) != zone:
         found.append('az')
@@ -307,9 +309,9 @@ def differing(data, instance, group):
     return found
 
 
-def _of_flavor(data, instance):
+def _of_flavor(data, flavor_id):
     flavor = data['flavor'][primitive.DATA]
-    if flavor.get('id') != instance.instance_type_id:
+    if flavor.get('id') != flavor_id:
         return ['flavor']
     extra_specs = flavor.get('extra_specs') or {}
     if not (extra_specs.get(contract.ALIAS) or contract.pci_requests(data)):

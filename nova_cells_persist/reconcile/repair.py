@@ -59,7 +59,7 @@ def mend(cloud, uuid, wanted, since, journal):
     done = {}
     case = cloud.case(uuid, since)
     for _ in range(ROUNDS):
-        found = [finding for finding in findings.find(case)
+        found = [finding for finding in cloud.findings(case)
                  if finding.code in wanted]
         for finding in found:
             if done.get(finding.code) is not None:
@@ -111,18 +111,18 @@ def _checked(cloud, finding, since):
     """Yield the Case if the finding is there still, None if it is not."""
     if finding.code not in _IN_TRANSACTION:
         case = cloud.case(finding.uuid, since)
-        yield case if _is_there(case, finding) else None
+        yield case if _is_there(cloud, case, finding) else None
         return
     with database.api_writer(cloud.context) as session:
         with answers.of(database.API_DATABASE):
             rows.lock(session, finding.uuid)
         case = cloud.case(finding.uuid, since, session)
-        yield case if _is_there(case, finding) else None
+        yield case if _is_there(cloud, case, finding) else None
 
 
-def _is_there(case, finding):
+def _is_there(cloud, case, finding):
     return any((each.code, each.cells) == (finding.code, finding.cells)
-               for each in findings.find(case))
+               for each in cloud.findings(case))
 
 
 def _touched(cloud, case, finding):
@@ -258,7 +258,8 @@ def _reconcile(cloud, case, finding, entry):
 def _sync(cloud, case, finding, entry):
     entry.begin()
     fields = findings.differing(
-        findings.fields_of(case.nova_spec), case.instance, case.group)
+        findings.fields_of(case.nova_spec), case.instance, case.group,
+        case.flavor)
     sync.sync(cloud.targeted(None),
               of_server.Server(cloud.targeted(None), case.uuid), fields)
 

@@ -25,7 +25,6 @@ import os
 import signal
 
 from nova_cells_persist.reconcile import audit
-from nova_cells_persist.reconcile import findings
 
 #: As many servers are worth a second process.
 MANY = 50000
@@ -67,7 +66,7 @@ def _lots(cloud, wanted, after, until, since, sleep):
         if not lot:
             return
         yield Lot(len(lot), lot[-1].uuid, [
-            finding for case in lot for finding in findings.find(case)
+            finding for case in lot for finding in cloud.findings(case)
             if finding.code in wanted])
 
 

@@ -18,7 +18,6 @@ import datetime
 from nova_cells_persist.db import database
 from nova_cells_persist.db import story as db_story
 from nova_cells_persist import exception
-from nova_cells_persist.reconcile import findings
 
 #: ``at`` is a datetime or None, ``what`` a sentence.
 Event = collections.namedtuple('Event', 'at database what')
@@ -43,7 +42,7 @@ def tell(cloud, uuid, since):
     if not events:
         raise exception.UnknownServer(instance_uuid=uuid)
     events.sort(key=lambda event: event.at or datetime.datetime.min)
-    return events, findings.find(cloud.case(uuid, since))
+    return events, cloud.findings(cloud.case(uuid, since))
 
 
 def _events(name, found):

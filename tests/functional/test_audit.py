@@ -766,6 +766,17 @@ class ContractTest(AuditTestCase):
         self.assertEqual(self.flavors[1]['id'],
                          self.flavor_persisted(self.server_id))
 
+    def test_flavor_that_only_half_was_written(self):
+        # A compute dies between the two transactions of Instance.save().
+        self.execute('UPDATE instances SET instance_type_id = :id '
+                     'WHERE uuid = :uuid', 'cell1', uuid=self.server_id,
+                     id=self.flavor(1).id)
+        self.assertEqual([], self.audit())
+        self.saved(self.server_id, flavor=self.flavor(2))
+        self.assert_healed(self.server_id, 'spec-differs')
+        self.assertEqual(self.flavors[0]['id'],
+                         self.flavor_persisted(self.server_id))
+
     def test_other_zone_and_image(self):
         spec = self.spec(self.server_id)
         image = spec.image
