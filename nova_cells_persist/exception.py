@@ -263,3 +263,29 @@ class UnreadableRow(CellsPersistException):
 
     message = ('Table %(table)s in the %(database)s: the row of server '
                '%(instance_uuid)s cannot be read: %(reason)s')
+
+    def __init__(self, **data):
+        super().__init__(**dict(data, reason=in_short(data['reason'])))
+
+
+class UnreadableSpec(UnreadableRow):
+    message = UnreadableRow.message + (
+        '. If it was not rebuilt just now, see what "nova-cells-persist heal '
+        'unreadable-spec --server %(instance_uuid)s" would do.')
+
+
+class UnreadableBuild(UnreadableRow):
+    message = UnreadableRow.message + (
+        '. Until that is mended its owner sees no such server. See what '
+        '"nova-cells-persist heal unreadable-build --server '
+        '%(instance_uuid)s" would do.')
+
+
+def in_short(reason):
+    """Return in one line why a row cannot be read.
+
+    What is in the row may be in it, and that may be anything.
+    """
+    text = (repr if isinstance(reason, LookupError) else str)(reason)
+    return ' '.join(text[:200].split()).encode(
+        'ascii', 'backslashreplace').decode()

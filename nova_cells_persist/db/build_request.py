@@ -108,6 +108,13 @@ def mark(session, instance_uuid):
         .where(is_build())).first()
 
 
+def mirror(session, instance_uuid):
+    """Return the row of a build in Nova's own table, or None."""
+    return session.execute(
+        sa.select(_NOVA)
+        .where(_NOVA.c.instance_uuid == instance_uuid)).first()
+
+
 def key_of_instance(session, uuid):
     """Return the instance_uuid of the build whose instance has a uuid.
 

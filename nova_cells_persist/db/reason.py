@@ -15,6 +15,8 @@
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
+from nova_cells_persist.db import models
+
 
 def of(exc):
     """Return in one line what an exception says of a database.
@@ -22,8 +24,9 @@ def of(exc):
     Not what it may say of a password.
     """
     if isinstance(exc, db_exc.DBNonExistentTable):
-        return ('it has no table %s, run "nova-manage api_db sync" first' %
-                exc.table)
+        return 'it has no table %s, run "%s" first' % (
+            exc.table, 'nova-cells-persist db sync'
+            if exc.table in models.TABLE_NAMES else 'nova-manage api_db sync')
     if (isinstance(exc, (sa_exc.ArgumentError, ValueError)) and
             not isinstance(exc, sa_exc.NoSuchModuleError)):
         # What SQLAlchemy says repeats it, with the password.

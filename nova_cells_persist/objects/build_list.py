@@ -31,10 +31,13 @@ from nova.objects import build_request as stock
 from nova_cells_persist.db import as_instances
 from nova_cells_persist.db import build_request as db_build
 from nova_cells_persist.db import database
+from nova_cells_persist.db import reason
+from nova_cells_persist import exception
 from nova_cells_persist.objects import build_request
 from nova_cells_persist.objects import build_row
 from nova_cells_persist.objects import cells
 from nova_cells_persist.objects import copies
+from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import remotable
 
 LOG = logging.getLogger(__name__)
@@ -116,19 +119,27 @@ def _page(context, filters, criterion=None, marker=None, **paging):
         try:
             servers = main_db_api.instance_get_all_by_filters_sort(
                 own, filters, columns_to_join=[], marker=marker, **paging)
-        except db_exc.DBConnectionError:
+        except (db_exc.DBConnectionError, db_exc.DBDeadlock):
             raise
         except (db_exc.DBError, sa_exc.OperationalError) as exc:
+            if not _may_be_regular_expressions(filters):
+                raise
             # A regular expression that this database cannot read. What a
             # cell cannot answer does not fail a list either.
             LOG.warning('No build in flight is listed, the API database '
                         'cannot filter them by %(filters)s: %(reason)s',
-                        {'filters': filters, 'reason': exc})
+                        {'filters': filters, 'reason': reason.of(exc)})
             return []
     with database.api_reader(context) as session:
         rows = db_build.get_all(session, [each['uuid'] for each in servers])
     return [(server, rows[server['uuid']]) for server in servers
             if server['uuid'] in rows]
+
+
+def _may_be_regular_expressions(filters):
+    """Whether a database may be unable to read what is asked of it."""
+    return any(isinstance(value, str) for name, value in filters.items()
+               if name not in ('project_id', 'user_id'))
 
 
 def find(context, instance_uuid):
@@ -166,17 +177,29 @@ def _has(metadata, wanted):
                for each in wanted for key, value in each.items())
 
 
-def hydrate(context, rows):
-    """Return BuildRequests of rows, of those that can be read."""
+def hydrate(context, rows, whole=False):
+    """Return BuildRequests of rows, of those that can be read.
+
+    :param whole: leave out those that could not be shown, too
+    """
     builds, alike = [], copies.Copies()
     for row in rows:
         try:
-            builds.append(build_request.BuildRequest._from_db_object(
-                context, build_request.BuildRequest(), row, alike))
+            build = build_request.BuildRequest._from_db_object(
+                context, build_request.BuildRequest(), row, alike)
+            if whole:
+                damage.require_build(build)
+            builds.append(build)
         except build_request.UNREADABLE as exc:
             # One bad row must not hide the others.
-            LOG.error('A build is left out of the list: %s', exc)
+            _leave_out('build_request', row, exc)
     return builds
+
+
+def _leave_out(table, row, why):
+    LOG.error('%s', exception.UnreadableBuild(
+        table=table, database=database.API_DATABASE,
+        instance_uuid=row.instance_uuid, reason=why))
 
 
 #: With each list those rows of Nova's table are looked at whose ids are new,
@@ -186,6 +209,10 @@ RECENT = 500
 
 #: After so many seconds a list looks at all of them.
 PERIOD = 60
+
+#: What comes of a value that a column does not hold: numbers that are too
+#: large, texts that are too long, or of letters that it does not know.
+REFUSALS = database.FAILURES + (sa_exc.StatementError, OverflowError)
 
 #: {engine: (when all were looked at, the highest id that there was)}
 _looked = weakref.WeakKeyDictionary()
@@ -207,15 +234,25 @@ def _adopt(context):
         rows = db_build.nova_only(session, last_id - RECENT)
     for row in rows:
         try:
-            _adopt_one(own, row)
+            adopt(own, row)
         except db_exc.DBDuplicateEntry:
             pass   # another list has been faster
-        except build_request.UNREADABLE as exc:
-            LOG.error('A build is left out of the list: %s', exc)
+        except (ValueError, exception.BuildTooLarge) as exc:
+            _leave_out('build_requests', row, exc)
+        except REFUSALS as exc:
+            # If it is more than this row, the list itself will say so.
+            _leave_out('build_requests', row, reason.of(exc))
     _looked[engine] = when, newest_id
 
 
-def _adopt_one(context, row):
+def adopt(context, row):
+    """Give a build a row here.
+
+    :param row: of Nova's table build_requests
+    :raises: DBDuplicateEntry if it has one already; BuildTooLarge;
+        ValueError if it cannot be read; one of REFUSALS if the database does
+        not take what it says
+    """
     parts = {part: getattr(row, part) for part in build_row.PARTS}
     values = build_row.columns(parts, None)
     values.update({name: getattr(row, name) for name in (

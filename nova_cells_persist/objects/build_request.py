@@ -34,13 +34,14 @@ from nova_cells_persist.db import database
 from nova_cells_persist import exception
 from nova_cells_persist.objects import build_row
 from nova_cells_persist.objects import copies
-from nova_cells_persist.objects import heal
+from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import request_spec
 
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
-UNREADABLE = (nova_exc.BuildRequestNotFound,) + heal.UNREADABLE
+#: What comes of reading a build that is damaged.
+UNREADABLE = (nova_exc.NovaException,) + damage.UNREADABLE
 
 
 @contextlib.contextmanager
@@ -54,6 +55,20 @@ def only_existence(context):
         yield
     finally:
         context.only_existence_of_builds = False
+
+
+def require_whole(context, row):
+    """Raise one of UNREADABLE if a row alone could not be shown as a server.
+
+    :param row: of either table
+    """
+    build = BuildRequest()
+    if hasattr(row, 'mirror_id'):
+        build._load(context, row, copies.Copies())
+        build.obj_load_attr('block_device_mappings')
+    else:
+        stock.BuildRequest._from_db_object(context, build, row._mapping)
+    damage.require_build(build)
 
 
 class BuildRequest(stock.BuildRequest):

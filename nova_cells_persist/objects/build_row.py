@@ -50,13 +50,15 @@ PARTS = ('instance', 'block_device_mappings', 'tags')
 Content = collections.namedtuple('Content', PARTS + ('objects', 'long'))
 
 
+@primitive.reads
 def columns(updates, spec):
     """Return what the row of a build says, column to value.
 
     :param updates: what Nova would write into build_requests: the JSON of
         ``instance``, ``block_device_mappings`` and ``tags``
     :param spec: the JSON of the request spec, or None if it is not known
-    :raises: BuildTooLarge if the row would not hold it
+    :raises: BuildTooLarge if the row would not hold it, ValueError if they
+        are no JSON of such objects
     """
     parts = {part: primitive.without_changes(jsonutils.loads(updates[part]))
              for part in PARTS if updates.get(part) is not None}
@@ -88,6 +90,7 @@ def written(row_id, values, spec):
         **values)
 
 
+@primitive.reads
 def items(instance_uuid, updates):
     """Return the rows of the tags and the metadata of a build.
 
@@ -125,6 +128,7 @@ def plain(row):
     }
 
 
+@primitive.reads
 def content(row):
     """Return what a row of build_request says, as a Content.
 
@@ -135,10 +139,7 @@ def content(row):
     if len(lines) != 1 + len(PARTS):
         raise ValueError('request_obj has %d lines' % len(lines))
     instance, objects, mappings, tags = lines
-    try:
-        objects = _put_back(jsonutils.loads(objects or '{}'), row.spec)
-    except (TypeError, KeyError, AttributeError) as exc:
-        raise ValueError('request_obj is not what it should be: %r' % exc)
+    objects = _put_back(jsonutils.loads(objects or '{}'), row.spec)
     values = {name: getattr(row, name) for name in LONG}
     return Content(
         instance or None, mappings or None, tags or None, objects,

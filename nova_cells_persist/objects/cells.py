@@ -25,6 +25,7 @@ from nova.objects import cell_mapping
 
 from nova_cells_persist.db import database
 from nova_cells_persist.db import instance_mapping as db_mapping
+from nova_cells_persist.db import reason
 from nova_cells_persist import exception
 
 LOG = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ def of_servers(context, instance_uuids):
     return {server: cells.get(uuid) for server, uuid in uuids.items()}
 
 
+def of_server(context, instance_uuid):
+    """As of_servers(), of one of them."""
+    return of_servers(context, [instance_uuid]).get(instance_uuid)
+
+
 def targeted(context, cell):
     """Return a context of its own that is targeted at the cell.
 
@@ -56,12 +62,15 @@ def targeted(context, cell):
     return cctxt
 
 
-def fail_softly(what):
+def fail_softly(what, of_api=False):
     """Decorate a function that a dead cell must not make fail.
 
-    Its operation is one that stock Nova would complete without the cell. The
+    Its operation is one that stock Nova would complete without it. The
     decorated function returns False if the database failed, and logs what is
     left undone; its second argument is the uuid of the server, or several.
+
+    :param of_api: it is the API database that it asks, whatever its context
+        names
     """
     def decorator(function):
         @functools.wraps(function)
@@ -73,7 +82,9 @@ def fail_softly(what):
                     'Request spec of %(uuid)s: %(what)s in the %(database)s '
                     'failed and is left to be healed: %(reason)s',
                     {'uuid': instance_uuid, 'what': what,
-                     'database': database.name(context), 'reason': exc})
+                     'database': (database.API_DATABASE if of_api
+                                  else database.name(context)),
+                     'reason': reason.of(exc)})
                 return False
         return wrapper
     return decorator

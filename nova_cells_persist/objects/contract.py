@@ -28,6 +28,7 @@ from nova import objects
 from nova.pci import request as pci_request
 from nova.virt import hardware
 
+from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import primitive
 
 LOG = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ CLOCKS = datetime.timedelta(seconds=5)
 ALIAS = 'pci_passthrough:alias'
 
 
+@primitive.reads
 def restored(text, history, instance, flavor, failed=None):
     """Return the request spec that describes a server as it is.
 
@@ -61,11 +63,12 @@ def restored(text, history, instance, flavor, failed=None):
     :param failed: the number of a revision that is to be taken back; None if
         there is none
     :returns: the JSON that is to be persisted
-    :raises: ValueError if text or a revision is not the JSON of a
-        RequestSpec
+    :raises: ValueError if text is not the JSON of a RequestSpec. A revision
+        that is not is passed over
     """
     whole = jsonutils.loads(text)
     content = dict(primitive.data(text))
+    history = [row for row in history if _is_readable(row)]
     for before, after in _void(history, instance, flavor, failed):
         _take_back(content, primitive.data(before.spec),
                    primitive.data(after.spec))
@@ -74,6 +77,16 @@ def restored(text, history, instance, flavor, failed=None):
                        of_flavor(content, instance, flavor))
     return primitive.dumps(primitive.without_changes(
         dict(whole, **{primitive.DATA: content})))
+
+
+def _is_readable(row):
+    """Whether a revision tells what is asked of it here."""
+    try:
+        data = primitive.data(row.spec)
+        _image(data), aliases(data), data['flavor'][primitive.DATA]['id']
+    except damage.UNREADABLE:
+        return False
+    return True
 
 
 def failed_unshelve(history, instance):

@@ -21,7 +21,6 @@ import collections
 from oslo_config import cfg
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
-from oslo_serialization import jsonutils
 from oslo_versionedobjects import exception as ovo_exc
 
 from nova.compute import utils as compute_utils
@@ -33,18 +32,16 @@ from nova.virt import hardware
 
 from nova_cells_persist.db import database
 from nova_cells_persist.db import request_spec as db_spec
+from nova_cells_persist import exception
 from nova_cells_persist.objects import cells
 from nova_cells_persist.objects import contract
+from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import landing
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import revision
 
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
-
-#: What hydrating a damaged row raises.
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError,
-              ovo_exc.VersionedObjectsException)
 
 #: What a row is rebuilt from: its JSON, and the revision that has it, None if
 #: it was made from the server itself.
@@ -93,12 +90,12 @@ def _ask(context, cell, instance_uuid):
 def _source(context, instance_uuid):
     for row in reversed(revision.history(context, instance_uuid)):
         try:
-            stock.RequestSpec.obj_from_primitive(jsonutils.loads(row.spec))
+            damage.spec(row.spec)
             return _Source(row.spec, row)
         except ovo_exc.IncompatibleObjectVersion as exc:
             _warn(context, row, exc)
             return None   # a newer Nova has written it, and will rebuild it
-        except UNREADABLE as exc:
+        except damage.UNREADABLE as exc:
             _warn(context, row, exc)
     return _reconstructed(context, instance_uuid)
 
@@ -107,7 +104,8 @@ def _warn(context, row, reason):
     LOG.warning('Request spec of %(uuid)s: revision %(revision)d in the '
                 '%(database)s cannot be read: %(reason)s',
                 {'uuid': row.instance_uuid, 'revision': row.revision,
-                 'database': database.name(context), 'reason': reason})
+                 'database': database.name(context),
+                 'reason': exception.in_short(reason)})
 
 
 def _reconstructed(context, instance_uuid):

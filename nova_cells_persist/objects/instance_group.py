@@ -29,6 +29,7 @@ from nova.objects import instance_group as stock
 from nova_cells_persist.db import database
 from nova_cells_persist.db import instance_group as db_group
 from nova_cells_persist.db import request_spec as db_spec
+from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import revision
 
@@ -110,10 +111,22 @@ def _members(context, uuid, project_id=None):
     return next(iter(groups.values()), None), list(groups)
 
 
+def in_spec(text):
+    """Return the fields of the server group in the JSON of a request spec.
+
+    :returns: a dict with ``uuid``; None if there is no group, or nobody can
+        read it
+    """
+    try:
+        group = primitive.data(text).get('instance_group')
+        return group and group[primitive.DATA]['uuid'] and group[
+            primitive.DATA]
+    except damage.UNREADABLE:
+        return None   # whoever hydrates it will say so
+
+
 def _group(row):
-    """Return the fields of the server group in a revision, or None."""
-    group = primitive.data(row.spec).get('instance_group')
-    return group and group[primitive.DATA]
+    return in_spec(row.spec)
 
 
 def _as_row(group, members):

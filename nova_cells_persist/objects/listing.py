@@ -83,7 +83,7 @@ def _hydrated(context, page, rows):
     builds = {build.instance_uuid: build.instance
               for build in build_list.hydrate(context, [
                   rows[server['uuid']] for server in page
-                  if isinstance(server, dict)])}
+                  if isinstance(server, dict)], whole=True)}
     return [builds.get(server['uuid'], server) for server in page
             if not isinstance(server, dict) or server['uuid'] in builds]
 

@@ -15,6 +15,7 @@
 Pure functions on text; no object is hydrated for them.
 """
 
+import functools
 import hashlib
 
 from oslo_serialization import jsonutils
@@ -25,11 +26,31 @@ DATA = 'nova_object.data'
 NAME = 'nova_object.name'
 VERSION = 'nova_object.version'
 
+#: What comes of reading the JSON of an object that is damaged, beside
+#: ValueError: other types than expected, fields that are missing, numbers
+#: beyond all bounds, and what is nested more deeply than the stack is.
+MALFORMED = (TypeError, LookupError, AttributeError, ArithmeticError,
+             RuntimeError)
 
+
+def reads(function):
+    """Decorate a function of JSON: what it cannot read is a ValueError."""
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except MALFORMED as exc:
+            raise ValueError('it is not the JSON of an object: %r' % exc)
+    return wrapper
+
+
+@reads
 def compact(text):
     """Return the JSON without the lists of changed fields.
 
     They are a third of a request spec and say nothing once it is saved.
+
+    :raises: ValueError if it is no JSON
     """
     return dumps(without_changes(jsonutils.loads(text)))
 
@@ -54,18 +75,20 @@ def dumps(primitive):
     return jsonutils.dumps(primitive, separators=(',', ':'))
 
 
+@reads
 def data(text):
     """Return the fields of the object in the JSON.
 
     :returns: a dict, name to primitive value
     :raises: ValueError if it is not the JSON of an object
     """
-    try:
-        return jsonutils.loads(text)[DATA]
-    except (TypeError, KeyError, AttributeError) as exc:
-        raise ValueError('it is not the JSON of an object: %r' % exc)
+    fields = jsonutils.loads(text)[DATA]
+    if not isinstance(fields, dict):
+        raise ValueError('it is not the JSON of an object')
+    return fields
 
 
+@reads
 def digest(text):
     """Return what is the same for two JSONs of the same content.
 
@@ -88,6 +111,7 @@ def digest_if_readable(text):
         return None
 
 
+@reads
 def reapply(newest, mine, fields, dropped=()):
     """Apply what one writer has changed to what another one has saved.
 
@@ -100,11 +124,8 @@ def reapply(newest, mine, fields, dropped=()):
     """
     ours = jsonutils.loads(mine)
     theirs = jsonutils.loads(newest)
-    try:
-        merged = dict(theirs[DATA])
-        ahead = _version(theirs) > _version(ours)
-    except (TypeError, KeyError) as exc:
-        raise ValueError('it is not the JSON of an object: %r' % exc)
+    merged = dict(theirs[DATA])
+    ahead = _version(theirs) > _version(ours)
     # A field that is not persisted may be changed and yet not be there.
     merged.update((field, ours[DATA][field]) for field in fields
                   if field in ours[DATA])

@@ -14,6 +14,8 @@
 
 from oslo_log import log as logging
 
+from nova_cells_persist.db import database
+from nova_cells_persist.db import reason
 from nova_cells_persist.objects import restore
 from nova_cells_persist.objects import revision
 
@@ -40,6 +42,12 @@ def reload(context, instance_uuid, instance=None):
             seen = restore.look(context, instance_uuid)
         if seen and instance is not None and instance.task_state is None:
             restore.settle(seen, instance)
+    except database.FAILURES as exc:
+        # Not as below: a driver's error has in it what was to be written.
+        LOG.warning('The request spec of server %(uuid)s could not be '
+                    'compared with the copy in its cell; the one in the API '
+                    'database is used: %(reason)s',
+                    {'uuid': instance_uuid, 'reason': reason.of(exc)})
     except Exception:
         LOG.exception('The request spec of server %s could not be compared '
                       'with the copy in its cell; the one in the API '

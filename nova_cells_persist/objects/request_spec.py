@@ -34,6 +34,7 @@ from nova_cells_persist.db import database
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist.objects import copies
+from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import heal
 from nova_cells_persist.objects import instance_group
 from nova_cells_persist.objects import landing
@@ -116,8 +117,27 @@ class RequestSpec(stock.RequestSpec):
 
         @remotable.remotable_classmethod
         def get_by_instance_uuids(cls, context, instance_uuids):
+            if not instance_uuids:
+                return []
             with instance_group.at_once(), _at_once():
-                return super().get_by_instance_uuids(context, instance_uuids)
+                return list(cls._readable(context, (
+                    cls._get_by_instance_uuids_from_db(
+                        context, instance_uuids))))
+
+        @classmethod
+        def _readable(cls, context, rows):
+            """Yield the specs of those rows that can be read.
+
+            A bad one must not hide the others in a list of servers.
+            """
+            for row in rows:
+                try:
+                    yield cls._from_db_object(context, cls(), row)
+                except ovo_exc.IncompatibleObjectVersion as exc:
+                    LOG.error('%s', revision.unreadable(
+                        row['instance_uuid'], exc))
+                except damage.UNREADABLE:
+                    pass   # which has been logged
 
         @staticmethod
         def _get_by_instance_uuids_from_db(context, instance_uuids):
@@ -132,7 +152,7 @@ class RequestSpec(stock.RequestSpec):
             spec = _hydrate(context, spec, row)
         except ovo_exc.IncompatibleObjectVersion:
             raise   # not damaged: a newer Nova has written it
-        except heal.UNREADABLE as exc:
+        except damage.UNREADABLE as exc:
             row = _rebuilt(context, row, exc)
             if row is None:
                 raise
@@ -220,13 +240,8 @@ def _copy_of_top(spec):
 
 def _group_uuids(rows):
     """Return the uuids of the server groups in rows of request_specs."""
-    uuids = set()
-    for row in rows:
-        with contextlib.suppress(ValueError):   # whoever hydrates it will say
-            group = primitive.data(row['spec']).get('instance_group')
-            if group and group[primitive.DATA].get('uuid'):
-                uuids.add(group[primitive.DATA]['uuid'])
-    return uuids
+    groups = [instance_group.in_spec(row['spec']) for row in rows]
+    return {group['uuid'] for group in groups if group}
 
 
 def _rebuilt(context, row, reason):
@@ -252,9 +267,9 @@ def _hydrate(context, spec, row):
     hydrate = (_hydrate_in_cell if database.is_cell_level()
                else stock.RequestSpec._from_db_object)
     spec = _hydrate_alike(hydrate, context, spec, row)
-    if 'flavor' in spec:
-        # One that has extra specs counts them as changed, and so the spec it.
-        spec.flavor.obj_reset_changes()
+    damage.require_whole(spec)
+    # One that has extra specs counts them as changed, and so the spec it.
+    spec.flavor.obj_reset_changes()
     return spec
 
 

@@ -30,6 +30,7 @@ from nova import objects
 
 from nova_cells_persist.db import database
 from nova_cells_persist.db import instance as db_instance
+from nova_cells_persist.db import reason
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist.objects import contract
@@ -78,10 +79,12 @@ def _never_failing(function):
             expected = isinstance(exc, database.FAILURES + (
                 nova_exc.NovaException, ValueError,
                 exception.CellsPersistException))
+            why = (reason.of(exc) if isinstance(exc, database.FAILURES)
+                   else exc)
             LOG.warning('Request spec of %(uuid)s: whether it describes the '
                         'server as it is could not be told, and is left to '
                         'be healed: %(reason)s',
-                        {'uuid': instance_uuid, 'reason': exc},
+                        {'uuid': instance_uuid, 'reason': why},
                         exc_info=not expected)
     return wrapper
 
@@ -145,7 +148,7 @@ def settle(seen, instance, failed=None):
             return None
         wanted = contract.restored(text, history, instance, flavor, failed)
         there = [text] + [row.spec for row in history[-1:]]
-        if {primitive.digest(each) for each in there} == {
+        if {primitive.digest_if_readable(each) for each in there} == {
                 primitive.digest(wanted)}:
             return None
         return wanted

@@ -37,6 +37,7 @@ from nova_cells_persist import exception
 from nova_cells_persist.objects import cells
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import answers
+from nova_cells_persist.reconcile import builds
 from nova_cells_persist.reconcile import case as of_server
 from nova_cells_persist.reconcile import codes
 from nova_cells_persist.reconcile import findings
@@ -142,6 +143,7 @@ class Cloud:
                 found = of_server.Case(uuid, self.names)
                 for _, _, name, cell, row in group:
                     found.add(name, cell, row)
+                self._look_at_build(found)
                 yield found
 
     def case(self, uuid, since=None, session=None):
@@ -161,8 +163,15 @@ class Cloud:
                                            since, PAGE):
                         if row[0] == uuid:
                             found.add(stream.name, place.cell, row)
+        self._look_at_build(found, session)
         return found
 
+    def _look_at_build(self, found, session=None):
+        # There are few, and each may be long.
+        if found.in_flight and not found.recent:
+            with self._reading(self._places[0], session) as reading:
+                found.damage = builds.damage(reading, self.context,
+                                             found.uuid)
     def findings(self, case):
         """Return what is wrong with a server, as findings.find() does.
 

@@ -19,6 +19,7 @@ from oslo_utils import timeutils
 from nova_cells_persist.db import build_request as db_build
 from nova_cells_persist.db import database
 from nova_cells_persist import exception
+from nova_cells_persist.objects import build_request
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import fields
@@ -68,9 +69,28 @@ def get(context, uuid):
     raise exception.UnknownBuild(instance_uuid=uuid)
 
 
+def damage(session, context, uuid):
+    """Return why a build cannot be shown to its owner.
+
+    :param session: of a transaction in the API database
+    :returns: {name of a table: an exception}, of the tables in which it has
+        a row that cannot be read
+    """
+    found = {}
+    for table, row in (('build_request', db_build.get(session, uuid)),
+                       ('build_requests', db_build.mirror(session, uuid))):
+        if row is not None:
+            try:
+                build_request.require_whole(context, row)
+            except build_request.UNREADABLE as exc:
+                found[table] = exc
+    return found
+
+
 def _build(row, now):
     instance = _instance(row)
     spec = _fields(row.spec)
+    user_data = instance.get('user_data') or ''
     return Build(
         row.server, row.accepted_at,
         int((now - row.accepted_at).total_seconds()), row.project,
@@ -80,7 +100,7 @@ def _build(row, now):
         '%s/%s' % (instance.get('vm_state'), instance.get('task_state')),
         row.cell or ('no cell' if row.is_mapped else 'missing'), row.spec,
         dict({name: instance.get(name) for name in _SHOWN},
-             user_data='%d bytes' % len(instance.get('user_data') or ''),
+             user_data='%d bytes' % len(str(user_data)),
              table='build_request' if row.id else 'build_requests'))
 
 

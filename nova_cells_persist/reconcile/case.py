@@ -32,6 +32,8 @@ class Case:
     :ivar waiting: whether the API database has revisions of it
     :ivar build: a row of ``build``; None if the plugin has none
     :ivar mirror: a row of ``mirror``; None if Nova has none
+    :ivar damage: {name of a table: why its row of the build cannot be read},
+        of those that cannot
     :ivar instances: {cell: row of ``instance``}, deleted ones too
     :ivar flavor: the id of the flavor that Nova shows for it, None as long as
         nobody has looked; it is read only where it may differ from that in
@@ -50,6 +52,7 @@ class Case:
     waiting: bool = False
     build: object = None
     mirror: object = None
+    damage: dict = dataclasses.field(default_factory=dict)
     instances: dict = dataclasses.field(default_factory=dict)
     flavor: int = None
     strays: set = dataclasses.field(default_factory=set)

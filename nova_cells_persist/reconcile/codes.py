@@ -13,6 +13,7 @@
 """The codes of what can be wrong with a server."""
 
 STUCK_BUILD = 'stuck-build'
+UNREADABLE_BUILD = 'unreadable-build'
 STUCK_INSTANCE = 'stuck-instance'
 DELETED_BUILD = 'deleted-build'
 LANDED_BUILD = 'landed-build'
@@ -34,6 +35,7 @@ SPEC_DIFFERS = 'spec-differs'
 #: What each is.
 MEANINGS = {
     STUCK_BUILD: 'accepted, and no cell has taken it',
+    UNREADABLE_BUILD: 'a build that is damaged, and not shown to its owner',
     STUCK_INSTANCE: 'in a cell, and no host builds it',
     DELETED_BUILD: 'deleted while it was a build, and not all of it went',
     LANDED_BUILD: 'in its cell, and still kept as a build',

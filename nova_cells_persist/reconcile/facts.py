@@ -28,6 +28,7 @@ _FLAVOR = ('id', 'flavorid', 'name', 'vcpus', 'memory_mb', 'root_gb',
            'ephemeral_gb', 'swap')
 
 
+@primitive.reads
 def of_spec(text):
     """Return what a request spec says of its server.
 

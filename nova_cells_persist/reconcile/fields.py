@@ -20,6 +20,7 @@ from oslo_serialization import jsonutils
 from nova_cells_persist.objects import primitive
 
 
+@primitive.reads
 def flat(text):
     """Return what a request spec says, without the frames of objects.
 
@@ -54,8 +55,11 @@ def differences(before, after):
 
 def shown(value):
     """Return a value as a cell of a table."""
-    if value is None or isinstance(value, str):
+    if value is None:
         return value
+    if isinstance(value, str):
+        # What no terminal can show is spelt out.
+        return value.encode('utf-8', 'backslashreplace').decode()
     return jsonutils.dumps(value)
 
 

@@ -19,10 +19,14 @@ it, and reconcile/repair.py does that.
 import collections
 
 from oslo_serialization import jsonutils
+from oslo_versionedobjects import exception as ovo_exc
 
 from nova.compute import vm_states
+from nova import exception as nova_exc
 
+from nova_cells_persist import exception
 from nova_cells_persist.objects import contract
+from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import codes
 
@@ -59,7 +63,7 @@ def _without_cell(case):
     if len(alive) > 1:
         return [_two_cells(case)]
     if alive:
-        if case.in_flight:
+        if case.in_flight and not case.damage:
             return [Finding(
                 codes.STUCK_BUILD, case.uuid,
                 'accepted at %s; %s has it, and the mapping has no cell'
@@ -67,6 +71,8 @@ def _without_cell(case):
                 'map it to %s and remove the build' % case.named(alive[0]),
                 (alive[0],))]
         return [_unmapped(case, alive[0])]
+    if is_unreadable(case):
+        return [_unreadable_build(case)]
     if case.in_flight:
         return [Finding(
             codes.STUCK_BUILD, case.uuid,
@@ -85,6 +91,36 @@ def _without_cell(case):
             'not mapped, and neither a build nor in any cell',
             'remove its request spec')]
     return []
+
+
+def _unreadable_build(case):
+    return Finding(
+        codes.UNREADABLE_BUILD, case.uuid, '; '.join(
+            'its row in %s cannot be read: %s' % (
+                table, exception.in_short(reason))
+            for table, reason in sorted(case.damage.items())),
+        'write it anew from build_requests' if can_be_rewritten(case) else
+        'none: another Nova may have written it, upgrade this one'
+        if may_be_of_another_nova(case) else
+        'remove it with its mapping, request spec and allocations')
+
+
+def is_unreadable(case):
+    """Whether a build is damaged where it is read first."""
+    return ('build_request' if case.build else 'build_requests') in case.damage
+
+
+def can_be_rewritten(case):
+    """Whether what Nova's own table has of a damaged build can be read."""
+    return case.mirror is not None and 'build_requests' not in case.damage
+
+
+def may_be_of_another_nova(case):
+    """Whether a build that cannot be read may be none that is damaged."""
+    # Of an instance of another version Nova says that there is no build.
+    return any(isinstance(reason, (ovo_exc.IncompatibleObjectVersion,
+                                   nova_exc.BuildRequestNotFound))
+               for reason in case.damage.values())
 
 
 def _not_in_its_cell(case):
@@ -200,10 +236,7 @@ def _contract(case, instance):
             'rebuild it from %s' % _source(instance))]
     data = fields_of(text)
     if data is None:
-        return [Finding(
-            codes.UNREADABLE_SPEC, case.uuid,
-            'its row in request_specs cannot be read',
-            'rebuild it from %s' % _source(instance))]
+        return [_unreadable_spec(case, instance)]
     found = _copy(case, instance, text)
     # What is pending is newer, and may say what the server is.
     if not found or not instance.pending:
@@ -226,13 +259,13 @@ def _copy(case, instance, text):
     if instance.spec == text and not instance.pending:
         return []
     if fields_of(instance.spec) is None:
-        return [Finding(
-            codes.UNREADABLE_COPY, case.uuid,
-            'revision %d in %s cannot be read' % (
-                instance.revision, case.named(case.cell)),
-            'write the request spec as a new one', (case.cell,))]
+        return [_unreadable_copy(case, instance)]
     digest = primitive.digest(text)
     same = primitive.digest(instance.spec) == digest
+    if not same:
+        found = _damaged(case, instance, text)
+        if found:
+            return found
     if not instance.pending:
         return [] if same else [Finding(
             codes.STALE_COPY, case.uuid,
@@ -251,6 +284,33 @@ def _copy(case, instance, text):
         % (instance.revision, case.named(case.cell)),
         'let request_specs win; the revision stays in the history',
         (case.cell,))]
+
+
+def _damaged(case, instance, text):
+    """Which of two that differ Nova could not hydrate.
+
+    That takes long, and two that are alike are taken for what was saved.
+    """
+    if damage.of_spec(text):
+        return [_unreadable_spec(case, instance)]
+    if damage.of_spec(instance.spec):
+        return [_unreadable_copy(case, instance)]
+    return []
+
+
+def _unreadable_spec(case, instance):
+    return Finding(
+        codes.UNREADABLE_SPEC, case.uuid,
+        'its row in request_specs cannot be read',
+        'rebuild it from %s' % _source(instance))
+
+
+def _unreadable_copy(case, instance):
+    return Finding(
+        codes.UNREADABLE_COPY, case.uuid,
+        'revision %d in %s cannot be read' % (
+            instance.revision, case.named(case.cell)),
+        'write the request spec as a new one', (case.cell,))
 
 
 def _differences(case, instance, data):
@@ -276,7 +336,7 @@ def fields_of(text):
         if (whole[primitive.NAME] == 'RequestSpec' and
                 whole[primitive.VERSION] and data['flavor']):
             return data
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except damage.UNREADABLE:
         pass
     return None
 

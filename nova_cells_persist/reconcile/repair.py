@@ -29,6 +29,7 @@ from nova_cells_persist.db import instance_mapping as db_mapping
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist.db import rows
 from nova_cells_persist import exception
+from nova_cells_persist.objects import build_list
 from nova_cells_persist.objects import heal
 from nova_cells_persist.objects import revision
 from nova_cells_persist.reconcile import allocations
@@ -152,6 +153,19 @@ def _finish_build(cloud, case, finding, entry):
     build.destroy()
 
 
+def _rewrite_build(cloud, case, finding, entry):
+    if not findings.can_be_rewritten(case):
+        if findings.may_be_of_another_nova(case):
+            raise exception.ByHand(evidence=finding.evidence,
+                                   repair=finding.repair)
+        _remove_everything(cloud, case, finding, entry)
+        return
+    entry.begin()
+    with database.api_writer(cloud.context) as session:
+        db_build.delete_all(session, [case.uuid])
+        build_list.adopt(cloud.context, db_build.mirror(session, case.uuid))
+
+
 def _give_up(cloud, case, finding, entry):
     entry.begin()
     context = cloud.targeted(cloud.cells[finding.cells[0]])
@@ -266,6 +280,7 @@ def _sync(cloud, case, finding, entry):
 
 _REPAIRS = {
     codes.STUCK_BUILD: _finish_build,
+    codes.UNREADABLE_BUILD: _rewrite_build,
     codes.STUCK_INSTANCE: _give_up,
     codes.DELETED_BUILD: _remove_everything,
     codes.LANDED_BUILD: _remove_build,
@@ -289,4 +304,5 @@ _REPAIRS = {
 #: others look again by themselves, with the row that they write locked.
 _IN_TRANSACTION = frozenset(
     code for code, repair in _REPAIRS.items() if repair in (
-        _finish_build, _map, _remove_everything, _remove_build, _move_copies))
+        _finish_build, _rewrite_build, _map, _remove_everything,
+        _remove_build, _move_copies))

@@ -136,7 +136,13 @@ class SaveTest(SpecTestCase):
         self.execute('DROP TABLE request_spec', cell='cell1')
         self.save_az(server, 'one')
         self.assertEqual('one', self.az_persisted(server))
-        self.assertIn('is left to be healed', self.stdlog.logger.output)
+        line, *_ = [line for line in self.stdlog.logger.output.splitlines()
+                    if 'is left to be healed' in line]
+        self.assertIn('it has no table request_spec, run '
+                      '"nova-cells-persist db sync" first', line)
+        # Nothing of what was asked, and with which values.
+        self.assertNotIn('[parameters', self.stdlog.logger.output)
+        self.assertNotIn('[SQL', self.stdlog.logger.output)
 
     def test_two_writers(self):
         """The second applies what he has changed to what the first saved."""

@@ -14,23 +14,31 @@
 
 import datetime
 import types
+import warnings
 
 import ddt
 from oslo_serialization import jsonutils
 import testtools
+
+from nova import objects
 
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import case
 from nova_cells_persist.reconcile import findings
 
 UUID = 'a-server'
-SPEC = {
-    primitive.NAME: 'RequestSpec', primitive.VERSION: '1.0',
-    primitive.DATA: {
-        'flavor': {primitive.DATA: {'id': 1, 'extra_specs': {}}},
-        'image': {primitive.DATA: {'id': 'i'}},
-        'pci_requests': None, 'instance_group': None,
-        'availability_zone': None}}
+
+
+def an_object(name, version, **fields):
+    return {primitive.NAME: name, 'nova_object.namespace': 'nova',
+            primitive.VERSION: version, primitive.DATA: fields}
+
+
+SPEC = an_object(
+    'RequestSpec', '1.0',
+    flavor=an_object('Flavor', '1.2', id=1, extra_specs={}),
+    image=an_object('ImageMeta', '1.8', id='i'), pci_requests=None,
+    instance_group=None, availability_zone=None, scheduler_hints={})
 
 
 def spec(**fields):
@@ -52,6 +60,12 @@ def instance(**values):
 
 @ddt.ddt
 class FindingsTestCase(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        # What is damaged, hydrating it says.
+        objects.register_all()
+        warnings.filterwarnings('ignore', category=FutureWarning)
 
     def case(self, cell=1, text=spec(), instances=None, **others):
         found = case.Case(UUID)
