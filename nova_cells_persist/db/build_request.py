@@ -145,21 +145,24 @@ def last_id_of_nova(session):
     return session.execute(sa.select(sa.func.max(_NOVA.c.id))).scalar() or 0
 
 
-def nova_only(session, beyond):
+def nova_only(session, beyond, project_id=None):
     """Return the rows that only Nova's table has, of servers without a cell.
 
     They were accepted by an API node without the plugin.
 
     :param beyond: of those with a higher id than that
+    :param project_id: only of this project
     :returns: a list of rows of Nova's table build_requests, by their ids
     """
     # Mostly there is none, and that is answered from two indexes.
-    uuids = session.execute(
-        sa.select(_NOVA.c.instance_uuid)
-        .select_from(_NOVA.outerjoin(
-            _TABLE, _TABLE.c.instance_uuid == _NOVA.c.instance_uuid))
-        .where(_TABLE.c.id.is_(None))
-        .where(_NOVA.c.id > beyond)).scalars().all()
+    query = (sa.select(_NOVA.c.instance_uuid)
+             .select_from(_NOVA.outerjoin(
+                 _TABLE, _TABLE.c.instance_uuid == _NOVA.c.instance_uuid))
+             .where(_TABLE.c.id.is_(None))
+             .where(_NOVA.c.id > beyond))
+    if project_id is not None:
+        query = query.where(_NOVA.c.project_id == project_id)
+    uuids = session.execute(query).scalars().all()
     if not uuids:
         return []
     return session.execute(

@@ -214,7 +214,8 @@ PERIOD = 60
 #: large, texts that are too long, or of letters that it does not know.
 REFUSALS = database.FAILURES + (sa_exc.StatementError, OverflowError)
 
-#: {engine: (when all were looked at, the highest id that there was)}
+#: {engine: {project, None for all: (when all of its builds were looked at,
+#: the highest id that there was)}}
 _looked = weakref.WeakKeyDictionary()
 
 
@@ -222,16 +223,19 @@ def _adopt(context):
     """Give each build that only Nova's table has a row here.
 
     An API node without the plugin has accepted it. As long as there is one,
-    what it accepts can be asked no other way.
+    what it accepts can be asked no other way. Of others than the project that
+    asks it is none of its business, and none of its time.
     """
     own = cells.targeted(context, None)
-    engine, now = database.api_engine(), time.monotonic()
-    when, last_id = _looked.get(engine, (0, 0))
+    project_id = None if context.is_admin else context.project_id
+    looked = _looked.setdefault(database.api_engine(), {})
+    now = time.monotonic()
+    when, last_id = looked.get(project_id, (0, 0))
     if now - when > PERIOD:
         when, last_id = now, 0
     with database.api_reader(own) as session:
         newest_id = db_build.last_id_of_nova(session)
-        rows = db_build.nova_only(session, last_id - RECENT)
+        rows = db_build.nova_only(session, last_id - RECENT, project_id)
     for row in rows:
         try:
             adopt(own, row)
@@ -242,7 +246,7 @@ def _adopt(context):
         except REFUSALS as exc:
             # If it is more than this row, the list itself will say so.
             _leave_out('build_requests', row, reason.of(exc))
-    _looked[engine] = when, newest_id
+    looked[project_id] = when, newest_id
 
 
 def adopt(context, row):
