@@ -43,6 +43,18 @@ def task(session, instance_uuid):
         .where(_TABLE.c.deleted == 0)).first()
 
 
+def lock(session, instance_uuid):
+    """Lock a server until the transaction ends, so that others wait.
+
+    It is one row that is always there, and found by a unique key: to lock the
+    newest of many rows would lock the gap behind it too, into which those who
+    wait for it want to insert.
+    """
+    session.execute(
+        sa.select(_TABLE.c.id)
+        .where(_TABLE.c.uuid == instance_uuid).with_for_update())
+
+
 def has_block_devices(session, instance_uuid):
     """Whether a server has block device mappings."""
     return session.execute(

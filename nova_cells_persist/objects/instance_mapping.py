@@ -37,9 +37,18 @@ class InstanceMapping(stock.InstanceMapping):
                 self.cell_mapping)
         if not cell:
             return super().save()
+        changed = {name: getattr(self, name)
+                   for name in self.obj_what_changed()}
+        save = super().save
+
+        def save_mapping():
+            for name, value in changed.items():
+                setattr(self, name, value)
+            save()
+
         try:
             landing.land(self._context, self.instance_uuid, cell,
-                          super().save)
+                         save_mapping)
         except orm_exc.StaleDataError:
             # As in Nova's save(), which cannot see it: the row went while
             # the transaction that is now around it was open.

@@ -42,27 +42,29 @@ def land(context, instance_uuid, cell, save_mapping):
     never one too few.
 
     :param cell: the CellMapping that the mapping gets
-    :param save_mapping: a function without arguments that saves it
+    :param save_mapping: a function without arguments that saves it, once
+        more if what it has saved was taken back
     :raises: InstanceMappingNotFound or sqlalchemy's StaleDataError, from
         save_mapping, if the server was deleted meanwhile
     """
     waiting = _waiting(context, instance_uuid)
     left, rows = None, waiting
-    if not rows:
-        left = cells.of_servers(context, [instance_uuid]).get(instance_uuid)
-        if left is not None and left.uuid == cell.uuid:
+    if waiting == []:
+        left = _cell_of(context, instance_uuid)
+        if left and left.uuid == cell.uuid:
             return save_mapping()
-        rows = left is not None and _take(
-            cells.targeted(context, left), instance_uuid)
+        rows = left and _take(cells.targeted(context, left), instance_uuid)
+    if False in (waiting, left):
+        # Where they are is not known. They land with the next save.
+        return save_mapping()
     cctxt = cells.targeted(context, cell)
     landed = (_put(cctxt, instance_uuid, rows) if rows else
               _adopt(cctxt, instance_uuid))
     try:
-        with database.api_writer(context) as session:
+        if waiting and landed:
+            _save_and_remove(context, instance_uuid, rows, save_mapping)
+        else:
             save_mapping()
-            if waiting and landed:
-                db_spec.delete(session, [instance_uuid],
-                               last=rows[-1]['revision'])
     except (nova_exc.InstanceMappingNotFound, orm_exc.StaleDataError):
         # Deleted meanwhile. After any other error the mapping may have been
         # saved all the same, and these be the only revisions there are.
@@ -74,6 +76,41 @@ def land(context, instance_uuid, cell, save_mapping):
                 last=rows[-1]['revision'])
 
 
+class _NotRemoved(Exception):
+    """What has landed is still where it was."""
+
+
+def _save_and_remove(context, instance_uuid, landed, save_mapping):
+    """Save the mapping, and remove what has landed where it was.
+
+    In one transaction; if that cannot be removed, the mapping alone.
+    """
+    try:
+        with database.api_writer(context):
+            # In the order in which who deletes a mapping locks the two.
+            save_mapping()
+            if _remove_waiting(context, instance_uuid, landed) is False:
+                raise _NotRemoved()
+    except _NotRemoved:
+        save_mapping()
+
+
+@cells.fail_softly('removing what has landed', of_api=True)
+def _remove_waiting(context, instance_uuid, landed):
+    with database.api_writer(context) as session:
+        db_spec.delete(session, [instance_uuid], last=landed[-1]['revision'])
+
+
+#: The CellMapping of a server, or None; False if that cannot be read.
+_cell_of = cells.fail_softly('finding its cell', of_api=True)(
+    cells.of_server)
+
+#: As of cells.of_servers(); False if that cannot be read.
+_cells_of = cells.fail_softly('finding its cell', of_api=True)(
+    cells.of_servers)
+
+
+@cells.fail_softly('reading its revisions', of_api=True)
 def _waiting(context, instance_uuid):
     """Return copies of the revisions that stand in the API database."""
     with database.api_reader(context) as session:
@@ -124,11 +161,19 @@ def _put(context, instance_uuid, rows):
         with database.writer(context) as session:
             db_spec.insert(session, rows)
     except db_exc.DBDuplicateEntry:
-        # Left by a landing that was cut short. What lands now is whole.
         with database.writer(context) as session:
-            db_spec.delete(session, [instance_uuid])
-            db_spec.insert(session, rows)
+            there = {_content(row._mapping) for row in
+                     db_spec.revisions(session, instance_uuid)}
+            # Another conductor lands it, and may have saved since.
+            if not there.issuperset(map(_content, rows)):
+                # Left by a landing that was cut short. This one is whole.
+                db_spec.delete(session, [instance_uuid])
+                db_spec.insert(session, rows)
     return True
+
+
+def _content(row):
+    return row['revision'], row['event'], row['spec']
 
 
 def home(context, instance_uuid):
@@ -139,13 +184,15 @@ def home(context, instance_uuid):
     targeted at the cell that the server has left. What has not landed there
     yet does so now.
 
-    :returns: a Home; None if that database cannot be read
+    :returns: a Home; None if that database, or which it is, cannot be read
     """
     mark = (0, False)
     if not database.is_api(context):
         mark = revision.newest_mark(context, instance_uuid)
     if mark and not mark[0]:
-        cell = cells.of_servers(context, [instance_uuid]).get(instance_uuid)
+        cell = _cell_of(context, instance_uuid)
+        if cell is False:
+            return None
         context = cells.targeted(context, cell)
         if cell is not None:
             _land_late(context, instance_uuid)
@@ -181,15 +228,14 @@ def _land_late(context, instance_uuid):
     """
     rows = _waiting(context, instance_uuid)
     if rows and _put(context, instance_uuid, rows):
-        with database.api_writer(context) as session:
-            db_spec.delete(session, [instance_uuid],
-                           last=rows[-1]['revision'])
+        _remove_waiting(context, instance_uuid, rows)
 
 
 def forget(context, instance_uuids):
     """Delete the revisions that these servers have in their cells."""
     servers = {}
-    for server, cell in cells.of_servers(context, instance_uuids).items():
+    found = _cells_of(context, instance_uuids) or {}
+    for server, cell in found.items():
         if cell is not None:
             servers.setdefault(cell.uuid, (cell, []))[1].append(server)
     for cell, uuids in servers.values():

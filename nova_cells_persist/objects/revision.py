@@ -22,16 +22,18 @@ from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
 from nova_cells_persist.db import database
+from nova_cells_persist.db import instance as db_instance
 from nova_cells_persist.db import models
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist.objects import cells
+from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import primitive
 
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
-#: How often a writer looks again after another one was faster.
+#: How often a writer tries again behind one that did not wait for him.
 ATTEMPTS = 10
 
 
@@ -122,8 +124,16 @@ def append_pending(context, instance_uuid, edit, event):
     :returns: the number of the revision, None if nothing was written
     :raises: TooManyWriters if others were faster each time
     """
-    for _ in range(ATTEMPTS):
-        last = newest(context, instance_uuid)
+    return _unless_overtaken(
+        context, instance_uuid,
+        lambda: _append_pending(context, instance_uuid, edit, event))
+
+
+@cells.retry_on_deadlock
+def _append_pending(context, instance_uuid, edit, event):
+    with database.writer(context) as session:
+        db_instance.lock(session, instance_uuid)
+        last = db_spec.newest(session, instance_uuid)
         text = edit(last and last.spec)
         if text is None:
             return None
@@ -131,15 +141,23 @@ def append_pending(context, instance_uuid, edit, event):
         number, base = 1, None
         if last:
             number = last.revision + 1
-            base = last.base_digest if last.pending else primitive.digest(
-                last.spec)
+            base = (last.base_digest if last.pending
+                    else primitive.digest_if_readable(last.spec))
+        _insert(session, row(instance_uuid, number, event, text,
+                             pending=True, base_digest=base))
+    return number
+
+
+def _unless_overtaken(context, instance_uuid, write):
+    """Return what write() returns, once nobody else is faster.
+
+    :raises: TooManyWriters if others were faster each time
+    """
+    for _ in range(ATTEMPTS):
         try:
-            _insert(context, row(instance_uuid, number, event, text,
-                                 pending=True, base_digest=base))
-            return number
+            return write()
         except db_exc.DBDuplicateEntry:
-            # Somebody else has written that revision: on top of his, then.
-            continue
+            continue   # somebody else has written that revision
     raise exception.TooManyWriters(
         instance_uuid=instance_uuid, attempts=ATTEMPTS,
         database=database.name(context))
@@ -154,30 +172,43 @@ def follow(context, instance_uuid, number, text, event):
         was written
     :param text: the JSON that was written there
     :returns: the number of the newest revision, which has the content of
-        Nova's row; None if the server was deleted meanwhile
+        Nova's row; None if the server was deleted meanwhile, or that row
+        damaged
     """
-    for _ in range(ATTEMPTS):
-        try:
-            _insert(context, row(instance_uuid, number + 1, event, text))
-            return number + 1
-        except db_exc.DBDuplicateEntry:
-            # Another writer was between us and our revision, and we cannot
-            # tell whose content is the later one. Nova's row can: it is the
-            # record, and he too wrote it first.
-            with database.api_reader(context) as session:
-                text = db_spec.nova_spec(session, instance_uuid)
-            last = newest(context, instance_uuid)
-            if text is None or last is None:
-                return None
-            text = primitive.compact(text)
-            if primitive.digest(last.spec) == primitive.digest(text):
-                return last.revision
-            number = last.revision
-            if last.pending:
-                _warn_of_conflict(context, instance_uuid, number)
-    raise exception.TooManyWriters(
-        instance_uuid=instance_uuid, attempts=ATTEMPTS,
-        database=database.name(context))
+    try:
+        _append(context, row(instance_uuid, number + 1, event, text))
+        return number + 1
+    except db_exc.DBDuplicateEntry:
+        # Another writer was between us and our revision.
+        return _unless_overtaken(
+            context, instance_uuid,
+            lambda: _catch_up(context, instance_uuid, event))
+
+
+@cells.retry_on_deadlock
+def _catch_up(context, instance_uuid, event):
+    """As follow(), behind whatever other writers have written.
+
+    Whose content is the later one, ours or theirs, cannot be told. Nova's row
+    can: it is the record, and they too wrote it first. Who is here waits for
+    the others that are, so that nobody has to try again for them.
+    """
+    with database.writer(context) as session:
+        _wait_for_others(context, session, instance_uuid)
+        with database.api_reader(context) as api_session:
+            text = db_spec.nova_spec(api_session, instance_uuid)
+        last = db_spec.newest(session, instance_uuid)
+        digest = text and last and _digest(text, instance_uuid)
+        if not digest:
+            return None   # deleted, or damaged: reading it will rebuild it
+        # One that is damaged is followed by ours.
+        if primitive.digest_if_readable(last.spec) == digest:
+            return last.revision
+        if last.pending:
+            _warn_of_conflict(context, instance_uuid, last.revision)
+        _insert(session, row(instance_uuid, last.revision + 1, event,
+                             primitive.compact(text)))
+        return last.revision + 1
 
 
 def agrees(history, text):
@@ -220,8 +251,9 @@ def reconcile(context, instance_uuid, event='reload'):
         theirs = last and primitive.digest_if_readable(last.spec)
         same = theirs == digest
         # One that is damaged is followed by a new one.
-        promote = bool(theirs and last.pending and not same and
-                       last.base_digest == digest)
+        promote = bool(last and last.pending and not same and
+                       last.base_digest == digest and
+                       damage.of_spec(last.spec) is None)
         if promote:
             db_spec.update_nova_spec(session, instance_uuid, last.spec)
     if same or promote:
@@ -254,8 +286,8 @@ def _digest(text, instance_uuid):
 
 def unreadable(instance_uuid, reason):
     """Return an exception that says that Nova's row cannot be read."""
-    return exception.UnreadableRow(
-        table='request_specs', database='API database',
+    return exception.UnreadableSpec(
+        table='request_specs', database=database.API_DATABASE,
         instance_uuid=instance_uuid, reason=reason)
 
 
@@ -274,11 +306,21 @@ def clear_pending(context, instance_uuid, last):
 
 
 @cells.retry_on_deadlock
-def _insert(context, values):
+def _append(context, values):
+    with database.writer(context) as session:
+        _wait_for_others(context, session, values['instance_uuid'])
+        _insert(session, values)
+
+
+def _wait_for_others(context, session, instance_uuid):
+    # Nova's row, which they all have written, is a lock of the API database.
+    if not database.is_api(context):
+        db_instance.lock(session, instance_uuid)
+
+
+def _insert(session, values):
     kept = CONF.cells_persist.revisions_kept
     number = values['revision']
-    with database.writer(context) as session:
-        db_spec.insert(session, [values])
-        if number > kept + 1:
-            db_spec.prune(session, values['instance_uuid'],
-                          number - kept + 1)
+    db_spec.insert(session, [values])
+    if number > kept + 1:
+        db_spec.prune(session, values['instance_uuid'], number - kept + 1)
