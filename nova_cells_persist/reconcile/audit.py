@@ -172,6 +172,7 @@ class Cloud:
             with self._reading(self._places[0], session) as reading:
                 found.damage = builds.damage(reading, self.context,
                                              found.uuid)
+
     def findings(self, case):
         """Return what is wrong with a server, as findings.find() does.
 
