@@ -24,10 +24,11 @@ from oslotest import base
 import subunit
 import testtools
 
+from tools import environments
+from tools import errors as tools_errors
 from tools.onebox import cloud as clouds
 from tools.onebox import comparison
 from tools.onebox import configuration
-from tools.onebox import environments
 from tools.onebox import errors
 from tools.onebox import place as places
 from tools.onebox import processes
@@ -214,7 +215,7 @@ class EnvironmentsTestCase(base.BaseTestCase):
 
     def test_command_that_fails(self):
         error = self.assertRaises(
-            errors.CommandFailed, environments.run,
+            tools_errors.CommandFailed, environments.run,
             [sys.executable, '-c', 'raise SystemExit("not like this")'])
         self.assertIn('status 1', str(error))
         self.assertIn('not like this', str(error))

@@ -22,6 +22,7 @@ import time
 import keystoneauth1.exceptions
 import openstack
 
+from tools import errors as tools_errors
 from tools.onebox import cloud as clouds
 from tools.onebox import drills
 from tools.onebox import errors
@@ -253,7 +254,7 @@ def main():
     os.environ.pop('PYTHONPATH', None)
     try:
         return args.function(args)
-    except errors.CloudError as error:
+    except tools_errors.ToolError as error:
         print(error, file=sys.stderr)
         return 2
     except (keystoneauth1.exceptions.ClientException,

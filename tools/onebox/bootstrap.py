@@ -20,8 +20,8 @@ import os
 
 import openstack
 
+from tools import environments
 from tools.onebox import configuration
-from tools.onebox import environments
 from tools.onebox import place as places
 
 # Nova's commands run without eventlet, in Nova 27 too.

@@ -20,10 +20,11 @@ import time
 
 import psutil
 
+from tools import environments
 from tools.onebox import bootstrap
 from tools.onebox import configuration
-from tools.onebox import environments
 from tools.onebox import errors
+from tools.onebox import packages
 from tools.onebox import place as places
 from tools.onebox import processes
 from tools.onebox import services
@@ -86,8 +87,8 @@ class Cloud:
         if self.plugin:
             wheel = environments.wheel(self.place.path('wheel'))
         for name, environment in (
-                ('others', environments.services(cache)),
-                ('nova', environments.nova(
+                ('others', packages.services(cache)),
+                ('nova', packages.nova(
                     cache, self.place.nova, wheel))):
             os.symlink(environment.folder, os.path.join(made, name))
 

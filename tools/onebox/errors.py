@@ -12,8 +12,10 @@
 
 """What can go wrong with the cloud, each with the sentence that is shown."""
 
+from tools import errors
 
-class CloudError(Exception):
+
+class CloudError(errors.ToolError):
     """Shown without a traceback."""
 
 
@@ -49,14 +51,6 @@ class NotStarted(CloudError):
         super().__init__('%s %s. The last lines of %s:\n\n%s' % (
             service, reason, log, '\n'.join('  ' + line for line in lines)))
         self.service = service
-
-
-class CommandFailed(CloudError):
-    """A program that sets something up has failed."""
-
-    def __init__(self, command, status, lines):
-        super().__init__('"%s" ended with status %d and said:\n\n%s' % (
-            command, status, '\n'.join('  ' + line for line in lines)))
 
 
 class NoCloud(CloudError):

@@ -26,8 +26,8 @@ import typing
 import pymysql
 import requests
 
+from tools import environments
 from tools.onebox import configuration
-from tools.onebox import environments
 from tools.onebox import errors
 from tools.onebox import place as places
 

@@ -18,10 +18,11 @@ import os
 import subprocess
 import time
 
+from tools import environments
 from tools.onebox import bootstrap
 from tools.onebox import configuration
-from tools.onebox import environments
 from tools.onebox import errors
+from tools.onebox import packages
 from tools.onebox import place as places
 from tools.onebox import processes
 from tools.onebox import services
@@ -76,7 +77,7 @@ class Tempest:
 
     def prepare(self):
         """Install tempest and write its configuration."""
-        self._environment = environments.tempest(
+        self._environment = packages.tempest(
             self._cache,
             environments.wheel(self._place.path('tempest-wheel')))
         if not os.path.exists(self._place.path('tempest')):

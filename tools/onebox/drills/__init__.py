@@ -19,6 +19,7 @@ import dataclasses
 import time
 import typing
 
+from tools import errors as tools_errors
 from tools.onebox.drills import conductors
 from tools.onebox.drills import outages
 from tools.onebox.drills import reschedule
@@ -77,6 +78,6 @@ def play(cloud, name, tell, checked):
     try:
         with stage:
             drill.play(stage)
-    except errors.CloudError as error:
+    except tools_errors.ToolError as error:
         stage.check('the drill comes to its end', False, error)
     return stage.checks, time.monotonic() - began

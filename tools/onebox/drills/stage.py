@@ -23,6 +23,7 @@ import time
 
 from keystoneauth1 import exceptions as auth_exceptions
 
+from tools import errors as tools_errors
 from tools.onebox import bootstrap
 from tools.onebox import cloud as clouds
 from tools.onebox import configuration
@@ -299,7 +300,7 @@ class Stage:
                    *arguments, '-f', 'json']
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode not in (0, 1):
-            raise errors.CommandFailed(
+            raise tools_errors.CommandFailed(
                 ' '.join(arguments), done.returncode,
                 done.stderr.splitlines())
         return json.loads(done.stdout or '[]')

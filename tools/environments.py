@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The virtual environments of a cloud, made once for what is in them."""
+"""Virtual environments, made once for what is in them."""
 
 import contextlib
 import dataclasses
@@ -22,22 +22,16 @@ import subprocess
 import sys
 import tempfile
 
-from tools.onebox import errors
-from tools.onebox import place as places
-from tools.onebox import processes
+from tools import errors
 
-CONSTRAINTS = os.path.join(places.ROOT, 'constraints')
-BINDER = os.path.join(places.ROOT, 'tools', 'onebox', 'bind_at_once')
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CONSTRAINTS = os.path.join(ROOT, 'constraints')
+
+#: Of what a program has said, how much is shown when it fails.
+LAST_LINES = 25
 
 # eventlet and sqlalchemy-migrate still import pkg_resources.
 SETUPTOOLS = 'setuptools<82'
-
-SERVICES = ('keystone==30.0.0', 'openstack-placement==16.0.0',
-            'glance==33.0.0', 'neutron==29.0.0')
-TEMPEST = ('tempest==47.0.0',)
-# The clients of MariaDB and memcached, the WSGI server, and what Nova's fake
-# driver imports.
-COMMON = ('PyMySQL', 'python-memcached', 'pymemcache', 'pyuwsgi', 'fixtures')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +75,7 @@ def run(command, env=None, log=None):
             shown = [os.path.basename(command[0]), *command[1:]]
             raise errors.CommandFailed(
                 ' '.join(shown), done.returncode,
-                lines[-processes.LAST_LINES:])
+                lines[-LAST_LINES:])
 
 
 def constraints(name):
@@ -90,7 +84,7 @@ def constraints(name):
     return path if os.path.exists(path) else None
 
 
-def _made(cache, name, requirements, pins, local=()):
+def made(cache, name, requirements, pins, local=()):
     """Return an environment that has been made, or make it.
 
     :param cache: the folder of all of them
@@ -120,37 +114,29 @@ def _made(cache, name, requirements, pins, local=()):
     return environment
 
 
-def services(cache):
-    """Return the environment of every service but Nova."""
-    return _made(cache, 'services', SERVICES + COMMON,
-                 constraints('services'), (BINDER,))
-
-
-def nova(cache, version, wheel):
+def nova(cache, version, wheel, more=()):
     """Return the environment of Nova.
 
     :param version: such as '34.0.0'
     :param wheel: path of the plugin's wheel, or None for a stock Nova
+    :param more: requirements beside Nova
     """
     pins = constraints('nova-' + version)
-    requirements = ('nova==' + version, *COMMON)
+    requirements = ('nova==' + version, *more)
     if wheel is None:
-        return _made(cache, 'nova-%s-stock' % version, requirements, pins)
-    environment = _made(cache, 'nova-' + version, requirements, pins)
+        return made(cache, 'nova-%s-stock' % version, requirements, pins)
+    environment = made(cache, 'nova-' + version, requirements, pins)
     extra = '[migrate]' if int(version.split('.')[0]) < 28 else ''
-    _install(environment, wheel + extra, pins)
+    install(environment, wheel + extra, pins)
     return environment
 
 
-def tempest(cache, wheel):
-    """Return the environment of tempest with the plugin's tests."""
-    pins = constraints('tempest')
-    environment = _made(cache, 'tempest', TEMPEST, pins)
-    _install(environment, wheel + '[tempest]', pins)
-    return environment
+def install(environment, wheel, pins):
+    """Install a wheel, in place of whatever its distribution is there.
 
-
-def _install(environment, wheel, pins):
+    :param wheel: its path, and extras in brackets
+    :param pins: path of a file of constraints, or None
+    """
     pinned = ['--constraint', pins] if pins else []
     # What it needs, unless that is there; then itself, although a wheel of
     # this version may be there already.
@@ -165,7 +151,7 @@ def wheel(folder):
     :param folder: where to put it; whatever is there goes
     """
     shutil.rmtree(folder, ignore_errors=True)
-    with _copy(places.ROOT) as copy:
+    with _copy(ROOT) as copy:
         run([sys.executable, '-m', 'pip', '--quiet', 'wheel', '--no-deps',
              '--wheel-dir', folder, copy])
     [path] = glob.glob(os.path.join(folder, '*.whl'))

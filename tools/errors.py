@@ -1,0 +1,25 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the tools show as one sentence, without a traceback."""
+
+
+class ToolError(Exception):
+    """Base of all of them."""
+
+
+class CommandFailed(ToolError):
+    """A program that sets something up has failed."""
+
+    def __init__(self, command, status, lines):
+        super().__init__('"%s" ended with status %d and said:\n\n%s' % (
+            command, status, '\n'.join('  ' + line for line in lines)))
