@@ -20,16 +20,15 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import sysconfig
 import tempfile
-import threading
 import time
 
 import fixtures
+
+from tests.functional import customizations
 
 # For what takes seconds, on a machine that has much else to do.
 DEADLINE = 100
@@ -72,24 +71,6 @@ if __name__ == '__main__':
     print(ask(load()))
 '''
 
-#: Notes, when the process ends, what there is of the plugin in it.
-WITNESS = '''
-import atexit
-import json
-import sys
-
-
-def testify():
-    plugin = sys.modules.get('nova_cells_persist.plugin')
-    with open(%r, 'w') as file:
-        json.dump(
-            {'asked': 'nova_cells_persist.config_driver' in sys.modules,
-             'on': plugin is not None and plugin.is_loaded()}, file)
-
-
-atexit.register(testify)
-'''
-
 # What Nova itself says on standard error before it has a log.
 NOTICES = ('Modules with known eventlet monkey patching issues',
            'Eventlet based concurrency mode is deprecated',
@@ -116,9 +97,12 @@ def _scratch():
     return folder
 
 
-def scripts(name):
-    """Return the path of a program of this environment."""
-    return os.path.join(sysconfig.get_path('scripts'), name)
+def scripts(name, prefix=sys.prefix):
+    """Return the path of a program of an environment of Python.
+
+    :param prefix: the folder of that; of this process's own by default
+    """
+    return os.path.join(prefix, 'bin', name)
 
 
 class Process:
@@ -199,9 +183,15 @@ class Deployment(fixtures.Fixture):
     What was started has ended, and the folder is gone, when the fixture is
     cleaned up.
 
+    :param prefix: the folder of the environment of Python that the programs
+        are of
     :ivar options: {section: {option: value}} of nova.conf; change it before
         a process is started
     """
+
+    def __init__(self, prefix=sys.prefix):
+        super().__init__()
+        self._prefix = prefix
 
     def _setUp(self):
         self.path = self.useFixture(fixtures.TempDir()).path
@@ -230,8 +220,8 @@ class Deployment(fixtures.Fixture):
                 self.path, 'api-paste.ini')},
             'cells_persist': {'driver': 'nova_cells_persist'},
         }
-        shutil.copy(os.path.join(sys.prefix, 'etc', 'nova', 'api-paste.ini'),
-                    self.path)
+        shutil.copy(os.path.join(self._prefix, 'etc', 'nova',
+                                 'api-paste.ini'), self.path)
         self._write(WSGI, API)
 
     def url(self, name):
@@ -254,9 +244,10 @@ class Deployment(fixtures.Fixture):
         os.mkdir(folder)
         log = os.path.join(folder, 'log')
         if program.endswith('.py'):
-            command = [sys.executable, os.path.join(self.path, program)]
+            command = [scripts('python', self._prefix),
+                       os.path.join(self.path, program)]
         else:
-            command = [scripts(program)]
+            command = [scripts(program, self._prefix)]
         command += ['--config-file', os.path.join(self.path, 'nova.conf')]
         # The command of the plugin has no log.
         if program != 'nova-cells-persist':
@@ -285,7 +276,8 @@ class Deployment(fixtures.Fixture):
 
     def witness(self):
         """Have the processes testify(); the last to end is remembered."""
-        self.customize(WITNESS % os.path.join(self.path, 'testimony'))
+        self.customize(customizations.WITNESS %
+                       os.path.join(self.path, 'testimony'))
 
     def testimony(self):
         """Return {'asked': was the driver loaded, 'on': was the plugin}."""
@@ -375,50 +367,30 @@ def new_cloud():
             shutil.copy(deployment.database(database), folder)
         return folder
 
-    run('nova-manage', 'api_db', 'sync')
-    run('nova-manage', 'cell_v2', 'map_cell0', '--database_connection',
-        deployment.url('cell0'))
-    run('nova-manage', 'db', 'sync')
-    run('nova-manage', 'cell_v2', 'create_cell', '--name', 'cell1')
+    for command in of_nova(deployment.url('cell0')):
+        run(*command)
     bare = snapshot('bare')
-    run('nova-cells-persist', 'db', 'sync')
+    run(*OF_PLUGIN)
     return bare, snapshot('ready'), steps
+
+
+def of_nova(cell0):
+    """Return the commands that make Nova's databases, a list of tuples.
+
+    :param cell0: the URL of cell0's
+    """
+    return [('nova-manage', 'api_db', 'sync'),
+            ('nova-manage', 'cell_v2', 'map_cell0', '--database_connection',
+             cell0),
+            ('nova-manage', 'db', 'sync'),
+            ('nova-manage', 'cell_v2', 'create_cell', '--name', 'cell1')]
+
+
+#: The command that makes the tables of the plugin there.
+OF_PLUGIN = ('nova-cells-persist', 'db', 'sync')
 
 
 def said(errors):
     """Return the lines of standard error that are not Nova's own notices."""
     return [line for line in errors.splitlines()
             if line.strip() and not line.startswith(NOTICES)]
-
-
-class DeadDatabase(fixtures.Fixture):
-    """A port on which a database seems to be, that hangs up on everybody.
-
-    :ivar url: for a nova.conf
-    :ivar calls: how many have tried to connect
-    """
-
-    def _setUp(self):
-        self.calls = 0
-        self._socket = socket.create_server(('127.0.0.1', 0))
-        self.url = ('mysql+pymysql://nova:secret@127.0.0.1:%d/nova' %
-                    self._socket.getsockname()[1])
-        self._thread = threading.Thread(target=self._hang_up, daemon=True)
-        self._thread.start()
-        self.addCleanup(self._close)
-
-    def _hang_up(self):
-        while True:
-            connection, _ = self._socket.accept()
-            connection.close()
-            if self._closing:
-                return
-            self.calls += 1
-
-    _closing = False
-
-    def _close(self):
-        self._closing = True
-        socket.create_connection(self._socket.getsockname()).close()
-        self._thread.join()
-        self._socket.close()

@@ -15,6 +15,7 @@
 from oslotest import base
 
 from nova_cells_persist import plugin
+from tests.functional import dead_database
 from tests.functional import process
 
 ON = 'nova-cells-persist %s is on for Nova %s: ' % (
@@ -195,7 +196,7 @@ class LoadTestCase(EnablingTestCase):
         self.assertEqual('nova.objects.request_spec\nTrue\n', result.output)
 
     def test_no_database_is_contacted(self):
-        dead = self.useFixture(process.DeadDatabase())
+        dead = self.useFixture(dead_database.DeadDatabase())
         for section in ('database', 'api_database'):
             self.deployment.options[section]['connection'] = dead.url
         compute = self.deployment.start('nova-compute')

@@ -24,6 +24,7 @@ from oslotest import base
 
 from nova_cells_persist.objects import primitive
 from tests.functional import cluster
+from tests.functional import services
 
 UPCALL = 'CantStartEngineError'
 
@@ -36,7 +37,8 @@ class UpcallTestCase(base.BaseTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.cluster = cluster.Cluster(plugin='STOCK' not in os.environ)
+        cls.cluster = cluster.Cluster(
+            plugin=() if 'STOCK' in os.environ else services.ROLES)
         cls.cluster.setUp()
         cls.addClassCleanup(cls.cluster.cleanUp)
 

@@ -145,10 +145,11 @@ class Broker:
 
     async def serve(self, reader, writer):
         request = json.loads(await reader.readline())
-        await getattr(self, request.pop('verb'))(writer, **request)
+        await getattr(self, request.pop('verb'))(reader, writer, **request)
         writer.close()
 
-    async def send(self, writer, vhost, topic, server, fanout, message):
+    async def send(self, reader, writer, vhost, topic, server, fanout,
+                   message):
         answer = asyncio.get_running_loop().create_future()
         if message['id']:
             self._answers[message['id']] = answer
@@ -159,11 +160,11 @@ class Broker:
             queue.put_nowait(message)
         await self._write(writer, await answer)
 
-    async def reply(self, writer, vhost, message_id, answer):
+    async def reply(self, reader, writer, vhost, message_id, answer):
         self._answers.pop(message_id).set_result(answer)
         await self._write(writer, self.NOTHING)
 
-    async def listen(self, writer, vhost, topic, server):
+    async def listen(self, reader, writer, vhost, topic, server):
         async def forward(queue):
             while True:
                 await self._write(writer, await queue.get())
@@ -171,7 +172,11 @@ class Broker:
         queues = [self._queues[vhost, topic, name]
                   for name in {server, None}]
         await self._write(writer, self.NOTHING)
-        await asyncio.gather(*map(forward, queues))
+        forwards = [asyncio.ensure_future(forward(queue)) for queue in queues]
+        # What comes when the listener has gone is for the next one.
+        await reader.read()
+        for one in forwards:
+            one.cancel()
 
     def _servers(self, vhost, topic):
         return [queue for (*place, server), queue in self._queues.items()
