@@ -24,6 +24,7 @@ from nova_cells_persist import conf
 from nova_cells_persist import exception
 from nova_cells_persist import plugin
 from nova_cells_persist.reconcile import codes
+from nova_cells_persist.reconcile import traces
 
 #: How many rows may be left of servers that are gone.
 ORPHANS = 100
@@ -32,6 +33,13 @@ ORPHANS = 100
 WITHOUT_MIRROR = 'build-without-mirror'
 
 DRIVER = 'nova_cells_persist'
+
+#: What no database tells.
+EVERYWHERE = cfg.BoolOpt(
+    'all-nodes-have-plugin', default=False,
+    help='Say that every nova-api and every super-conductor has the plugin, '
+         'in its configuration and started with it. Without that it would '
+         'lose servers to turn off mirror_build_requests.')
 
 
 class Checks(upgradecheck.UpgradeCommands):
@@ -59,6 +67,24 @@ class Checks(upgradecheck.UpgradeCommands):
             return _result('; '.join(_schemas()))
         except exception.CellsPersistException as exc:
             return _result(str(exc))
+
+    def _mirror(self):
+        if cfg.CONF.cells_persist.mirror_build_requests:
+            return _result()
+        found = self._findings(
+            'mirror_build_requests is off, and there is a nova-api or super-'
+            'conductor without the plugin, or was: %(number)d builds show it '
+            '(%(what)s). Set it to true, restart every nova-api with that, '
+            'and run "nova-cells-persist heal".', traces.NAMES,
+            upgradecheck.Code.FAILURE)
+        if found.code or _is_everywhere():
+            return found
+        return _result(
+            'mirror_build_requests is off. A super-conductor without the '
+            'plugin would drop builds, a nova-api without it would not show '
+            'them, and no database tells whether there is one. If there is '
+            'none, say so with --%s.' % EVERYWHERE.name,
+            upgradecheck.Code.WARNING)
 
     def _backfill(self):
         return self._findings(
@@ -103,6 +129,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ('Supported Nova', _nova),
         ('Plugin in this configuration', _configuration),
         ('Tables in every database', _schema),
+        ('Mirror of builds', _mirror),
         ('Backfill', _backfill),
         ('Readable rows', _readable),
         ('Orphans', _orphans),
@@ -113,6 +140,11 @@ class Checks(upgradecheck.UpgradeCommands):
 def _result(problem=None, code=upgradecheck.Code.FAILURE):
     return upgradecheck.Result(code if problem else upgradecheck.Code.SUCCESS,
                                problem or None)
+
+
+def _is_everywhere():
+    """Return whether the operator says that nothing is without the plugin."""
+    return cfg.CONF.all_nodes_have_plugin
 
 
 def _drivers():
@@ -153,7 +185,7 @@ def _schemas():
 def _counts():
     """Go through all servers once, and count what is wrong.
 
-    :returns: {code: number}, and builds WITHOUT_MIRROR
+    :returns: {code: number}, and builds WITHOUT_MIRROR and with traces
     """
     from nova import context
     from nova_cells_persist.reconcile import audit
@@ -161,6 +193,7 @@ def _counts():
     cloud = audit.Cloud(context.get_admin_context(), ())
     for case in cloud.cases():
         found.update(finding.code for finding in cloud.findings(case))
+        found.update(traces.sure(cloud, case))
         if case.in_flight and not case.mirror:
             found[WITHOUT_MIRROR] += 1
     return found
@@ -173,6 +206,7 @@ def main(argv=None):
     :returns: the exit status: 0, or 1 for a warning, 2 for a failure, 127
         for arguments that it does not take
     """
+    cfg.CONF.register_cli_opt(EVERYWHERE)
     upgradecheck.register_cli_options(cfg.CONF, Checks())
     try:
         command.configure(sys.argv[1:] if argv is None else argv)

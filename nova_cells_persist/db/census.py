@@ -137,6 +137,7 @@ def _builds():
     key = _BUILDS.c.instance_uuid
     return _stream('build', sa.select(
         key, _BUILDS.c.created_at, db_build.is_build().label('is_build'),
+        _BUILDS.c.mirror_id.is_not(None).label('was_mirrored'),
         _recent(*_written(_BUILDS))), key)
 
 

@@ -39,10 +39,14 @@ class StatusTestCase(command.CommandMixin, base.CloudTestCase):
         group = fixtures.MonkeyPatch(
             'nova_cells_persist.cmd.status._drivers',
             lambda: chosen.get('drivers', ['nova_cells_persist']))
+        everywhere = fixtures.MonkeyPatch(
+            'nova_cells_persist.cmd.status._is_everywhere',
+            lambda: chosen.get('everywhere', False))
         status._counts.cache_clear()
         checks = status.Checks()
-        with contextlib.redirect_stdout(stdout), group, fixtures.MonkeyPatch(
-                'oslo_upgradecheck.upgradecheck.CONF', AsJson):
+        with contextlib.redirect_stdout(stdout), group, everywhere, \
+                fixtures.MonkeyPatch(
+                    'oslo_upgradecheck.upgradecheck.CONF', AsJson):
             self.assertEqual(code, checks.check(), stdout.getvalue())
         return {each['check']: each['details'] for each in
                 json.loads(stdout.getvalue())['checks'] if each['result']}
@@ -92,10 +96,38 @@ class StatusTestCase(command.CommandMixin, base.CloudTestCase):
         self.flags(mirror_build_requests=False, group='cells_persist')
         with self.held_builds():
             self.accept()
-            found = self.check(1)
+            found = self.check(1, everywhere=True)
         self.assertEqual(['Safe to remove'], list(found))
         details = found['Safe to remove'].replace('\n ', '')
         self.assertIn('1 build-without-mirror, 1 pending-revision', details)
+
+    def test_mirror_is_off(self):
+        self.flags(mirror_build_requests=False, group='cells_persist')
+        found = self.check(1)
+        self.assertEqual(['Mirror of builds'], list(found))
+        self.assertIn('--all-nodes-have-plugin',
+                      found['Mirror of builds'].replace('\n ', ''))
+        self.assertEqual({}, self.check(everywhere=True))
+
+    def test_mirror_is_off_and_a_service_has_no_plugin(self):
+        # As nova-api, or the super-conductor, would have it.
+        for mirror, table, trace in (
+                (True, 'build_request', '1 accepted-without-plugin'),
+                (True, 'build_requests', '1 removed-without-plugin'),
+                (False, 'instance_mappings', '1 dropped-without-plugin')):
+            self.flags(mirror_build_requests=mirror, group='cells_persist')
+            with self.held_builds():
+                uuid = self.accept()['id']
+            self.execute('DELETE FROM %s WHERE instance_uuid = :uuid' % table,
+                         uuid=uuid)
+            self.flags(mirror_build_requests=True, group='cells_persist')
+            self.assertEqual(0, status.Checks()._mirror().code)
+            self.flags(mirror_build_requests=False, group='cells_persist')
+            found = self.check(2, everywhere=True)
+            self.assertIn(trace,
+                          found['Mirror of builds'].replace('\n ', ''))
+            for each in ('build_request', 'build_requests'):
+                self.execute('DELETE FROM %s' % each)
 
 
 class AsJson:
