@@ -55,6 +55,11 @@ class CloudDatabases:
         """Return the names of the tables, a set."""
         return set(sa.inspect(self.engine(name)).get_table_names())
 
+    def never_wait(self):
+        """Let nobody wait for a reader, on SQLite."""
+        for name in NAMES:
+            self.change(name, 'PRAGMA journal_mode = WAL')
+
     def map_cells(self):
         """Have the cell mappings name these databases."""
         for name in ('cell0', 'cell1'):
@@ -90,8 +95,7 @@ def copied(folder, with_tables):
                                  name + '.db'), folder)
         urls[name] = file_url(folder, name)
     made = CloudDatabases(urls)
-    for name in NAMES:   # nobody waits for a reader
-        made.change(name, 'PRAGMA journal_mode = WAL')
+    made.never_wait()
     made.map_cells()
     return made
 

@@ -65,7 +65,7 @@ class Cluster(fixtures.Fixture):
         self.services = self.useFixture(services.Services(
             self.databases, self._plugin, self._prefix))
         self.wait_until(self._computes_are_there, self.errors)
-        self.flavors = {name: self._create_flavor(name, ram)
+        self.flavors = {name: self.create_flavor(name, ram)
                         for name, ram in (('small', 64), ('large', 128))}
 
     # What a user does
@@ -87,22 +87,52 @@ class Cluster(fixtures.Fixture):
         :param group: the id of a server group
         :returns: the server
         """
+        return self.wait_for(self.accept(group, **fields), status)
+
+    def accept(self, group=None, api='nova_api', **fields):
+        """Boot a small server and return its id."""
         body = {'server': dict(
-            name='server', imageRef=standins.IMAGE, networks='none',
-            flavorRef=self.flavors['small'], **fields)}
+            {'flavorRef': self.flavors['small']}, name='server',
+            imageRef=standins.IMAGE, networks='none', **fields)}
         if group:
             body['os:scheduler_hints'] = {'group': group}
-        server = self.request('POST', '/servers', body)['server']
-        return self.wait_for(server['id'], status)
+        return self.request('POST', '/servers', body, api)['server']['id']
 
     def create_group(self, policy):
         """Return the id of a new server group."""
         return self.request('POST', '/os-server-groups', {'server_group': {
             'name': policy, 'policy': policy}})['server_group']['id']
 
+    def create_flavor(self, name, ram):
+        """Return the id of a new flavor.
+
+        :param ram: in MB
+        """
+        return self.request('POST', '/flavors', {'flavor': {
+            'name': name, 'ram': ram, 'vcpus': 1, 'disk': 1}})['flavor']['id']
+
     def act(self, server_id, action, **arguments):
         self.request('POST', '/servers/%s/action' % server_id,
                      {action: arguments or None})
+
+    def resize(self, server_id, flavor):
+        """Begin a resize.
+
+        :param flavor: the name of the new flavor
+        """
+        self.act(server_id, 'resize', flavorRef=self.flavors[flavor])
+
+    def delete(self, server_id):
+        """Delete a server and wait until it is gone."""
+        self.request('DELETE', '/servers/' + server_id)
+        self.wait_until(lambda: not self.is_shown(server_id), self.errors)
+
+    def is_shown(self, server_id, api='nova_api'):
+        """Whether a nova-api has a server of that id."""
+        response = self._session.get(
+            self.services.url(api) + '/v2.1/servers/' + server_id,
+            timeout=process.DEADLINE)
+        return response.status_code != 404
 
     def show(self, server_id):
         return self.request('GET', '/servers/' + server_id)['server']
@@ -196,10 +226,6 @@ class Cluster(fixtures.Fixture):
         path = os.path.join(self.services.folders[folder], name)
         open(path, 'w').close()
         return path
-
-    def _create_flavor(self, name, ram):
-        return self.request('POST', '/flavors', {'flavor': {
-            'name': name, 'ram': ram, 'vcpus': 1, 'disk': 1}})['flavor']['id']
 
     def _computes_are_there(self):
         response = self._session.get(

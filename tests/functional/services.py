@@ -13,6 +13,7 @@
 """The processes of a cloud of one cell, and the nova.conf of each."""
 
 import dataclasses
+import glob
 import os
 import socket
 import sys
@@ -33,6 +34,9 @@ CONDUCTOR, COMPUTE = 'conductor', 'compute'
 #: Each is with the plugin or without it. The scheduler, which writes no
 #: record, goes with the super-conductor.
 ROLES = (API, SUPER, CONDUCTOR, COMPUTE)
+
+#: What nova-compute says as the last of what it does before it serves.
+READY = 'Looking for unclaimed instances stuck in BUILDING status'
 
 #: A nova-api that is started only when it is asked for.
 SECOND_API = 'second api'
@@ -71,6 +75,7 @@ class Services(fixtures.Fixture):
     :param plugin: the roles that have the plugin
     :param prefix: the folder of the environment of Python with Nova
     :param options: of [cells_persist], where the plugin is on
+    :ivar workarounds: options of [workarounds], of what is started next
     :ivar folders: {'faults', 'failed', 'holds', 'done': path}, see
         customizations.py
     """
@@ -81,6 +86,7 @@ class Services(fixtures.Fixture):
         self._plugin = set(plugin)
         self._prefix = prefix
         self._options = options or {}
+        self.workarounds = {}
 
     def _setUp(self):
         self._path = self.useFixture(fixtures.TempDir()).path
@@ -136,6 +142,10 @@ class Services(fixtures.Fixture):
         self._plugin = self._plugin - {role} | ({role} if plugin else set())
         self._options = options
         self.start(role)
+        if role == COMPUTE:
+            # As it starts Nova gives up what is being built there.
+            for service in self._of(role):
+                service.running.wait_for_log(READY)
 
     def run(self, program, *arguments, plugin=True, **options):
         """Run a program as an operator does, with the nova.conf of nova-api.
@@ -215,7 +225,7 @@ class Services(fixtures.Fixture):
                 'host': host,
                 'my_ip': '127.0.0.1',
                 'state_path': deployment.path,
-                'compute_driver': 'fake.FakeDriverWithoutFakeNodes',
+                'compute_driver': _driver(self._prefix),
                 # Whatever happens is what a test has asked for.
                 'periodic_enable': 'False',
                 'report_interval': '1000',
@@ -239,6 +249,7 @@ class Services(fixtures.Fixture):
     def _configure(self, deployment, plugin):
         deployment.options['DEFAULT'].pop('config_source', None)
         deployment.options.pop('cells_persist', None)
+        deployment.options['workarounds'] = self.workarounds
         if plugin:
             deployment.options['DEFAULT']['config_source'] = 'cells_persist'
             deployment.options['cells_persist'] = dict(
@@ -248,6 +259,20 @@ class Services(fixtures.Fixture):
 def _served(role, deployment, name, listener):
     deployment.put('standins.py', _source(standins))
     return Service(role, deployment, 'standins.py', (name,), listener)
+
+
+def _driver(prefix):
+    """Return the fake driver for a host that has the name of no node.
+
+    As long as Nova had none of its own for that, each of them was one.
+    """
+    path, = glob.glob(os.path.join(
+        prefix, 'lib', 'python3*', 'site-packages', 'nova', 'virt',
+        'fake.py'))
+    with open(path) as file:
+        return ('fake.FakeDriverWithoutFakeNodes'
+                if 'class FakeDriverWithoutFakeNodes' in file.read()
+                else 'fake.FakeDriver')
 
 
 def _source(module):

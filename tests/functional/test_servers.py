@@ -97,6 +97,22 @@ class ServerTest(testtools.TestCase):
                                 'CREATE TABLE thing (i int)')
         self.assertIn('already exists', str(exc))
 
+    def test_copy(self):
+        server = servers.shared(self.kind)
+        one = server.create('one')
+        execute(one, 'CREATE TABLE whole (i int PRIMARY KEY)')
+        execute(one, 'CREATE TABLE part (i int, CONSTRAINT of_whole '
+                     'FOREIGN KEY (i) REFERENCES whole (i))')
+        for table in ('whole', 'part'):
+            execute(one, 'INSERT INTO %s VALUES (7)' % table)
+        copy = server.copy('one', 'copied')
+        execute(one, 'DELETE FROM part')
+        self.assertEqual(7, query(copy, 'SELECT i FROM part'))
+        keys = sa.inspect(sa.create_engine(
+            copy, poolclass=sa.pool.NullPool)).get_foreign_keys('part')
+        self.assertEqual(['of_whole'], [key['name'] for key in keys])
+        execute(copy, 'ALTER TABLE part DROP CONSTRAINT of_whole')
+
     def test_gone_afterwards(self):
         with servers.KINDS[self.kind](durable=True) as server:
             url = server.create('one')
