@@ -38,7 +38,9 @@ Also keep Nova's own ``build_requests`` row of a server that has no cell yet.
 An API node or super-conductor without the plugin reads only that row. Leave
 this on while any of them runs, so while the plugin is being rolled out or
 removed. Once every nova-api and super-conductor has the plugin it may be
-turned off: one INSERT and one DELETE less for every server that is booted.
+turned off: one INSERT and one DELETE less for every server that is booted. As
+long as one of them has not, servers would be lost; ``nova-cells-persist-status
+upgrade check`` tells what can be seen of that.
 """),
     cfg.IntOpt(
         'cell_timeout',

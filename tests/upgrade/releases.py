@@ -18,6 +18,8 @@ import os
 
 import fixtures
 
+from nova_cells_persist.db import models
+from tests.functional import cloud_databases
 from tests.functional import process
 from tests.upgrade import filling
 from tests.upgrade import rows
@@ -64,15 +66,15 @@ class Release:
                 del made.options['cells_persist']
             yield made
 
-    def run(self, databases, *commands):
+    def run(self, databases, *commands, statuses=(0,)):
         """Run commands and return the Result of the last.
 
-        :raises: AssertionError if one has failed
+        :raises: AssertionError if one ends with another status
         """
         with self.deployed(databases) as deployment:
             for command in commands:
                 result = deployment.run(*command)
-                assert result.status in (0, 1), (command, result)
+                assert result.status in statuses, (command, result)
             return result
 
     def read(self, databases, servers, plugin):
@@ -106,6 +108,17 @@ class Filled:
         self.objects = {plugin: self._read(release, databases, plugin)
                         for plugin in (True, False)}
         self.findings = audit(release, databases)
+        self._check(databases)
+
+    def _check(self, databases):
+        """See that there is what the checks are about."""
+        with_copy = {server for server, found in self.objects[True].items()
+                     if any(what.startswith('revision') for what in found)}
+        assert with_copy == set(self.servers.values()), self.objects[True]
+        building = self.servers['in flight']
+        assert 'build instance' in self.objects[True][building]
+        assert self.findings == [('stuck-build', building)], self.findings
+        assert versions(databases) == {models.MIGRATE_VERSION_TABLE}
 
     def _read(self, release, databases, plugin):
         return release.read(databases, sorted(self.servers.values()), plugin)
@@ -155,6 +168,7 @@ def _from(verdicts, store, kind, first, later):
 def _upgrade(verdicts, filled, databases, before, release, commands):
     with verdicts.check('sync'):
         release.run(databases, *commands)
+        assert models.ALEMBIC_VERSION_TABLE in versions(databases)
     with verdicts.check('%d rows are as they were' % rows.number(before)
                         ) as wrong:
         assert rows.number(before) == filled.rows
@@ -169,18 +183,25 @@ def _upgrade(verdicts, filled, databases, before, release, commands):
 def _look(verdicts, filled, databases, release):
     """See what the plugin's own commands say in the end."""
     with verdicts.check('upgrade check'):
-        result = release.run(databases, (
+        release.run(databases, (
             'nova-cells-persist-status', 'upgrade', 'check'))
-        assert result.status == 0, result
     with verdicts.check('audit finds what it did'):
         found = audit(release, databases)
         assert found == filled.findings, (found, filled.findings)
 
 
+def versions(databases):
+    """Return the tables in which versions of the plugin's are, a set."""
+    return {table for name in cloud_databases.NAMES
+            for table in databases.tables(name) & {
+                models.MIGRATE_VERSION_TABLE, models.ALEMBIC_VERSION_TABLE}}
+
+
 def audit(release, databases):
     """Return what audit finds, a sorted list of (code, server)."""
     result = release.run(databases, (
-        'nova-cells-persist', 'audit', '--older-than', '0s', '-f', 'json'))
+        'nova-cells-persist', 'audit', '--older-than', '0s', '-f', 'json'),
+        statuses=(0, 1))
     return sorted((finding['Code'], finding['Server'])
                   for finding in json.loads(result.output or '[]'))
 

@@ -12,12 +12,12 @@
 
 """Every row of every table, before and after."""
 
+from nova_cells_persist.db import models
 from tests.functional import cloud_databases
 
 #: Tables of those who make the others. Each new version changes them.
 VERSIONS = {'migrate_version', 'alembic_version',
-            'nova_cells_persist_migrate',
-            'nova_cells_persist_alembic_version'}
+            models.MIGRATE_VERSION_TABLE, models.ALEMBIC_VERSION_TABLE}
 
 
 def of(databases):
