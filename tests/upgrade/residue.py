@@ -75,9 +75,10 @@ def of(databases, servers):
 
 
 def _number(databases, name, table, column, servers):
-    return sum(databases.rows(
-        name, 'SELECT count(*) AS number FROM %s WHERE %s = :server' %
-        (table, column), server=server)[0]['number'] for server in servers)
+    statement = sa.select(sa.func.count()).select_from(
+        sa.table(table)).where(sa.column(column).in_(servers))
+    with databases.engine(name).connect() as connection:
+        return connection.execute(statement).scalar()
 
 
 def _instances(databases, name, server):

@@ -12,6 +12,8 @@
 
 """Every row of every table, before and after."""
 
+import sqlalchemy as sa
+
 from nova_cells_persist.db import models
 from tests.functional import cloud_databases
 
@@ -28,9 +30,12 @@ def of(databases):
     """
     found = {}
     for name in cloud_databases.NAMES:
-        for table in sorted(databases.tables(name) - VERSIONS):
-            found['%s.%s' % (name, table)] = databases.rows(
-                name, 'SELECT * FROM %s' % table)
+        tables = sorted(databases.tables(name) - VERSIONS)
+        with databases.engine(name).connect() as connection:
+            for table in tables:
+                found['%s.%s' % (name, table)] = [
+                    dict(row._mapping) for row in connection.execute(
+                        sa.text('SELECT * FROM %s' % table))]
     return found
 
 
