@@ -55,14 +55,14 @@ class Verdicts:
         :param name: what is checked
         """
         began = time.monotonic()
+        about = self.part, self.case   # those within may begin others
         wrong = []
         try:
             yield wrong
         except FAILURES as exc:
             wrong.append('%s: %s' % (type(exc).__name__, exc))
         problem = '; '.join(map(str, wrong))
-        verdict = Verdict(self.part, self.case, name, problem,
-                          time.monotonic() - began)
+        verdict = Verdict(*about, name, problem, time.monotonic() - began)
         self._all.append(verdict)
         self._say('   %-6s %5.1f s  %s%s' % (
             'FAILED' if problem else 'ok', verdict.seconds, name,
