@@ -28,6 +28,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import subprocess
 import sys
 import tempfile
 
@@ -65,14 +66,15 @@ RERUNS = 5
 
 
 class NovaTests:
-    """Nova's functional tests, one release, one concurrency mode.
+    """Nova's own tests, one release, one concurrency mode.
 
     :param scratch: a folder for stestr's repositories
     :param mode: ``threading``, ``eventlet``, or None for the release's default
     :param concurrency: how many workers, a str
+    :param suite: ``functional`` or ``unit``
     """
 
-    def __init__(self, scratch, mode, concurrency):
+    def __init__(self, scratch, mode, concurrency, suite='functional'):
         self.version = importlib.metadata.version('nova')
         native = int(self.version.split('.')[0]) >= 34
         self.mode = mode or ('threading' if native else 'eventlet')
@@ -82,6 +84,31 @@ class NovaTests:
         # and has no business here.
         package = importlib.util.find_spec('nova').submodule_search_locations
         self.top = os.path.dirname(package[0])
+        self._options = [
+            '--test-path', os.path.join(self.top, 'nova', 'tests', suite),
+            '--top-dir', self.top]
+
+    def ids(self, *regexes):
+        """Return the ids of the tests that there are, a list of str.
+
+        Without those of modules that cannot be imported here.
+        """
+        stestr = [sys.executable, '-m', 'stestr', *self._options]
+        where = dict(
+            cwd=tempfile.mkdtemp(dir=self.scratch),
+            env=dict(os.environ, **NOVA_ENVIRONMENT, **MODES[self.mode]))
+        subprocess.run([*stestr, 'init'], check=True, **where)
+        listed = subprocess.run(
+            [*stestr, 'list', *regexes, *self._excluded()],
+            stdout=subprocess.PIPE, text=True, **where)
+        return [line.strip() for line in listed.stdout.splitlines()
+                if line.startswith('nova.tests.')]
+
+    def _excluded(self):
+        if self.mode != 'threading':
+            return []
+        return ['--exclude-regex', '|'.join(map(re.escape,
+                                                NOT_WITH_THREADING))]
 
     def run(self, label, selection):
         """Run once, in a fresh repository.
@@ -97,15 +124,10 @@ class NovaTests:
             env['NOVA_CELLS_PERSIST_PLUGGED'] = proof
             env['PYTHONPATH'] = os.pathsep.join(
                 filter(None, (PLUGGED, os.environ.get('PYTHONPATH'))))
-        arguments = ['--concurrency', self.concurrency, *selection]
-        if self.mode == 'threading':
-            arguments += [
-                '--exclude-regex',
-                '|'.join(re.escape(name) for name in NOT_WITH_THREADING)]
         outcome = run_tests.run(
-            arguments, folder=folder, env=env, options=[
-                '--test-path', os.path.join(self.top, 'nova/tests/functional'),
-                '--top-dir', self.top])
+            ['--concurrency', self.concurrency, *selection,
+             *self._excluded()],
+            folder=folder, env=env, options=self._options)
         if label == 'plugin' and not os.path.exists(proof):
             outcome.verdicts['the plugin was put on'] = 'failed'
         return outcome
