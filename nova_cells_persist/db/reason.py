@@ -15,8 +15,6 @@
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
-from nova_cells_persist.db import models
-
 
 def of(exc):
     """Return in one line what an exception says of a database.
@@ -24,6 +22,8 @@ def of(exc):
     Not what it may say of a password.
     """
     if isinstance(exc, db_exc.DBNonExistentTable):
+        # The command line imports this module before it may import Nova.
+        from nova_cells_persist.db import models
         return 'it has no table %s, run "%s" first' % (
             exc.table, 'nova-cells-persist db sync'
             if exc.table in models.TABLE_NAMES else 'nova-manage api_db sync')

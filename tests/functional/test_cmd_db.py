@@ -600,7 +600,7 @@ class ProcessTestCase(CommandTestCase):
         run = self.status('upgrade', 'check', '--json')
         self.assertEqual(0, run.returncode, run.stdout + run.stderr)
         self.assertEqual(
-            [0] * 7, [each['result'] for each in
+            [0] * 8, [each['result'] for each in
                       json.loads(run.stdout)['checks']])
 
     def test_drop_without_a_terminal(self):
