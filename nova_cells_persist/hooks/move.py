@@ -78,13 +78,19 @@ class ColdMigrate(base.Hook):
 
 
 def _cold_migrate(wrapped, context, instance, flavor, *args, **kwargs):
-    event = 'migrate' if flavor.id == instance.flavor.id else 'resize'
-    with operation.during(event) as move:
+    with operation.during(_event(instance, flavor)) as move:
         try:
             return wrapped(context, instance, flavor, *args, **kwargs)
         finally:
             if move.revision:
                 restore.restore_after_save(context, instance.uuid)
+
+
+def _event(instance, flavor):
+    # A message has it; nothing is to fail here that goes on without it.
+    if instance.obj_attr_is_set('flavor') and flavor.id == instance.flavor.id:
+        return 'migrate'
+    return 'resize'
 
 
 class CrossCellMove(base.Hook):
