@@ -47,7 +47,7 @@ PAGE = os.path.join(ROOT, 'doc', 'nova-tests.rst')
 #: About so many tests are run at once.
 LOT = 150
 
-#: Where they are; of Nova's unit tests, those of what the plugin stands in for.
+#: Their folders; of the unit tests, those of what the plugin stands in for.
 SUITES = ('functional', 'unit/conductor', 'unit/objects', 'unit/compute')
 
 LABELS = ('stock', 'plugin')
