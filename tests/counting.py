@@ -15,7 +15,26 @@
 import sqlalchemy as sa
 
 
-class Count:
+class Listening:
+    """Listens to databases in a ``with`` statement.
+
+    :param listeners: [(Engine, name of an event, function)]
+    """
+
+    def __init__(self, listeners):
+        self._listeners = list(listeners)
+
+    def __enter__(self):
+        for listener in self._listeners:
+            sa.event.listen(*listener)
+        return self
+
+    def __exit__(self, *exc_info):
+        for listener in self._listeners:
+            sa.event.remove(*listener)
+
+
+class Count(Listening):
     """What a few databases are sent in a ``with`` statement.
 
     :param engines: theirs
@@ -26,20 +45,11 @@ class Count:
     def __init__(self, engines):
         self.statements = []
         self.transactions = []
-        self._listeners = [
+        super().__init__(
             (engine, event, listener) for engine in engines
             for event, listener in (
                 ('before_cursor_execute', self._statement),
-                ('commit', self.transactions.append))]
-
-    def __enter__(self):
-        for listener in self._listeners:
-            sa.event.listen(*listener)
-        return self
-
-    def __exit__(self, *exc_info):
-        for listener in self._listeners:
-            sa.event.remove(*listener)
+                ('commit', self.transactions.append)))
 
     def _statement(self, connection, cursor, statement, *args):
         # oslo.db says that to SQLite. Other databases begin by themselves.

@@ -20,7 +20,8 @@ import sys
 import psycopg2
 import psycopg2.errors
 import pymysql
-import sqlalchemy as sa
+
+from tests import counting
 
 #: What a driver raises, by kind of database and of fault. oslo.db makes of
 #: them what Nova sees.
@@ -78,7 +79,7 @@ def is_of_plugin(statement):
     return bool(is_own)
 
 
-class Faults:
+class Faults(counting.Listening):
     """Look at the statements of a few databases, and have some fail.
 
     :param engines: {name: Engine}
@@ -92,19 +93,10 @@ class Faults:
         self.seen = []
         self.raised = 0
         self._fault = fault or (lambda name, statement: None)
-        self._listeners = [
+        super().__init__(
             (engine, event, self._listener(name))
             for name, engine in engines.items()
-            for event in ('do_execute', 'do_executemany')]
-
-    def __enter__(self):
-        for listener in self._listeners:
-            sa.event.listen(*listener)
-        return self
-
-    def __exit__(self, *exc_info):
-        for listener in self._listeners:
-            sa.event.remove(*listener)
+            for event in ('do_execute', 'do_executemany'))
 
     def _listener(self, name):
         def execute(cursor, statement, parameters, context):

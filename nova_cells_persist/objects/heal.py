@@ -55,7 +55,7 @@ def rebuild(context, instance_uuid, what):
     :returns: Nova's row; None if there is nothing that it could be rebuilt
         from, or nothing that answers within [cells_persist]cell_timeout
     """
-    cell = cells.of_servers(context, [instance_uuid]).get(instance_uuid)
+    cell = cells.of_server(context, instance_uuid)
     # The caller's context may be targeted at a cell that is down.
     own = cells.targeted(context, None)
     source = (_ask(own, cell, instance_uuid) if cell else

@@ -78,7 +78,7 @@ class InstanceGroup(stock.InstanceGroup):
             return stock.InstanceGroup._get_from_db_by_instance(
                 context, instance_uuid)
         newest = revision.newest(context, instance_uuid)
-        group = newest and _group(newest)
+        group = newest and in_spec(newest.spec)
         if not group:
             raise nova_exc.InstanceGroupNotFound(group_uuid='')
         return _from_cell(context, group['uuid'])
@@ -106,7 +106,7 @@ def _members(context, uuid, project_id=None):
         rows = db_spec.first_with(session, uuid, project_id)
     # The uuid may be there as something else, in a scheduler hint.
     groups = {row.instance_uuid: group for row, group in
-              ((row, _group(row)) for row in rows)
+              ((row, in_spec(row.spec)) for row in rows)
               if group and group['uuid'] == uuid}
     return next(iter(groups.values()), None), list(groups)
 
@@ -123,10 +123,6 @@ def in_spec(text):
             primitive.DATA]
     except damage.UNREADABLE:
         return None   # whoever hydrates it will say so
-
-
-def _group(row):
-    return in_spec(row.spec)
 
 
 def _as_row(group, members):

@@ -113,8 +113,7 @@ class Server:
 
     def _read_api(self, context):
         with answers.of(database.API_DATABASE):
-            self.cell = cells.of_servers(
-                context, [self.instance_uuid]).get(self.instance_uuid)
+            self.cell = cells.of_server(context, self.instance_uuid)
             with database.api_reader(context) as session:
                 self.nova_spec = db_spec.nova_spec(
                     session, self.instance_uuid)

@@ -95,10 +95,6 @@ class Bus(fixtures.Fixture):
         finally:
             self._held = False
 
-    def lose(self):
-        """Forget the casts that wait."""
-        self._waiting.clear()
-
     def deliver(self):
         """Let the services have the casts that wait, and those they cast."""
         while (self._waiting and not self._held and

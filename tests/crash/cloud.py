@@ -55,8 +55,6 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
     # A service that dies leaves its share of them, for "nova-manage placement
     # audit" to take away: these have enough.
     compute_driver = 'fake.FakeDriver'
-    HOSTS = {'host1': 'cell1', 'host2': 'cell1',
-             'host3': 'cell2', 'host4': 'cell2'}
 
     def setUp(self):
         # Nova says more than the result of a test can hold.
@@ -65,7 +63,7 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
         self.points = points.Points()
         self.bus = bus.Bus(self.points, self.level, self.HOSTS.get)
         super().setUp()
-        for name, engine in self.databases().items():
+        for name, engine in self.engines().items():
             self.points.watch(name, engine)
         sa.event.listen(self.engine(), 'before_cursor_execute',
                         self._out_of_reach)
@@ -83,11 +81,6 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
         self._is_of_cell = False
         self.useFixture(self.bus)
         self.useFixture(nova_fixtures.SpawnIsSynchronousFixture())
-
-    def databases(self):
-        """Return {name: Engine}, of the API database and of all cells."""
-        return dict({cell: self.engine(cell) for cell in self.cell_mappings},
-                    api=self.engine())
 
     # Where a service runs
 
@@ -262,9 +255,6 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
             commands = manage.DbCommands()
             commands.archive_deleted_rows(all_cells=True, until_complete=True)
             commands.purge(purge_all=True, all_cells=True)
-
-    def other_image(self, server):
-        return 'a2459075-d96c-40d5-893e-577ff92e721c'
 
     def _show(self, uuid):
         try:

@@ -156,6 +156,11 @@ class PluggedMixin:
 
         return fixtures.MonkeyPatch('nova.context.set_target_cell', targeted)
 
+    def engines(self):
+        """Return {name: Engine}, of all cells, and of the API as ``api``."""
+        return dict({cell: self.engine(cell) for cell in self.cell_mappings},
+                    api=self.engine())
+
     def engine_facade(self, cell):
         with self.targeted(cell) as cctxt:
             return cctxt.db_connection

@@ -234,9 +234,7 @@ class HealTest(base.CloudTestCase):
     def setUp(self):
         super().setUp()
         self.states = self.make_servers()
-        self.world = World(dict({
-            cell: self.engine(cell) for cell in ('cell0', 'cell1', 'cell2')},
-            api=self.engine()))
+        self.world = World(self.engines())
         there = self.world.read()
         self.templates = {state: there[uuid]
                           for state, uuid in self.states.items()}

@@ -47,10 +47,6 @@ class OutageTestCase(test_audit.AuditTestCase):
 
     HOSTS = {'host1': 'cell1', 'host2': 'cell1'}
 
-    def engines(self):
-        return dict({cell: self.engine(cell) for cell in self.cell_mappings},
-                    api=self.engine())
-
     def faults(self, prepare, act, every_kind=False):
         """Yield (database, statement, kind, what came of it).
 
