@@ -47,11 +47,16 @@ upgrade check`` tells what can be seen of that.
         default=5,
         min=1,
         help="""
-Seconds to wait for a cell when Nova's own request spec cannot be read.
+Seconds to wait for a cell that may be down.
 
-The copy in the cell is asked only if the row in the API database is missing
-or unreadable. A cell that is down must not make such a read hang for as long
-as a connection attempt to a dead database takes.
+When Nova's own request spec cannot be read: the copy in the cell is asked only
+if the row in the API database is missing or unreadable, and a cell that is
+down must not make such a read hang for as long as a connection attempt to a
+dead database takes.
+
+And when nova-api or a super-conductor starts, which looks at the tables of
+every cell. A cell that is slower is left out with a warning in the log: the
+service runs though the tables may be missing there, or be outdated.
 """),
     cfg.IntOpt(
         'revisions_kept',
@@ -88,12 +93,19 @@ def unknown_options(conf):
     return sorted(set(_section_of_files(conf, GROUP.name)) - known)
 
 
-def value_in_files(conf, section, key):
-    """Return the last value of key in a section of conf's files, or None.
+def driver_of(conf, section):
+    """Return the driver of a section that is a config_source, or None.
 
-    For the one moment in which conf cannot be asked: before oslo.config has
-    registered ``driver``.
+    Of the environment, which oslo.config asks first, or of conf's files. For
+    the one moment in which conf cannot be asked: before oslo.config has
+    registered ``driver``, and has opened any other source.
     """
+    return os.environ.get('OS_%s__DRIVER' % section.upper(),
+                          value_in_files(conf, section, 'driver'))
+
+
+def value_in_files(conf, section, key):
+    """Return the last value of key in a section of conf's files, or None."""
     values = _section_of_files(conf, section).get(key)
     return values[-1] if values else None
 

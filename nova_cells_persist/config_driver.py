@@ -76,14 +76,14 @@ def _check_names(conf):
     if not named:   # as it is, too, until conf has been parsed
         return
     ours = plugin_conf.GROUP.name
-    driver = plugin_conf.value_in_files(conf, ours, 'driver')
+    driver = plugin_conf.driver_of(conf, ours)
     if ours in named:
         if driver != DRIVER:
             _refuse(exception.WrongDriver(driver=driver))
     elif driver == DRIVER:
         # Switched off, or misspelt: then there is no such section.
         for name in named:
-            if plugin_conf.value_in_files(conf, name, 'driver') is None:
+            if plugin_conf.driver_of(conf, name) is None:
                 _refuse(exception.WrongGroup(group=name))
 
 

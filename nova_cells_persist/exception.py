@@ -63,7 +63,9 @@ class UnknownOption(SetupError):
 
 class WrongDriver(SetupError):
     message = ('nova-cells-persist: config_source in nova.conf names '
-               '[cells_persist], but its driver is %(driver)r. Set "driver = '
+               '[cells_persist], but its driver is %(driver)r, in the files '
+               'of the configuration and in OS_CELLS_PERSIST__DRIVER of the '
+               'environment, which comes first. Set "driver = '
                'nova_cells_persist" in [cells_persist], or remove '
                '"cells_persist" from config_source.')
 
@@ -111,11 +113,38 @@ class SchemaAhead(SetupError):
                'install that one.')
 
 
-class DatabaseError(CellsPersistException):
+class EndOfRun(CellsPersistException):
+    """A run over many servers ends: the next one would not fare better."""
+
+
+class DatabaseError(EndOfRun):
     """The command line's answer to a database that cannot be used."""
 
     message = ('The %(database)s cannot be used: %(reason)s. Mend that, then '
                'run the command again.')
+
+
+class WrongTransport(DatabaseError):
+    """As that: Nova opens the database of a cell and its queue at once."""
+
+    message = ('The transport_url in the mapping of cell %(cell)s cannot be '
+               'used: %(reason)s. Correct it with "nova-manage cell_v2 '
+               'update_cell --cell_uuid %(uuid)s", then run the command '
+               'again.')
+
+
+class StatementFailed(CellsPersistException):
+    """A database that can be used has refused something about one server."""
+
+    message = ('Server %(instance_uuid)s: a statement failed in the '
+               '%(database)s: %(reason)s. Mend that, then run the command '
+               'again.')
+
+
+class Deadlock(StatementFailed):
+    message = ('Server %(instance_uuid)s: in the %(database)s other '
+               'transactions got in the way each time: %(reason)s. Run the '
+               'command again.')
 
 
 class UnknownMigrations(CellsPersistException):
@@ -150,6 +179,13 @@ class NotConfirmed(CellsPersistException):
     message = 'Nothing was dropped, since the answer was not "yes".'
 
 
+class OnlyHere(CellsPersistException):
+    message = ('The %(database)s has what Nova has nowhere: %(what)s. Nothing '
+               'was dropped anywhere. See what "nova-cells-persist-status '
+               'upgrade check" says, run "nova-cells-persist heal", and wait '
+               'for the builds; or drop it all the same with --force.')
+
+
 class SeveralErrors(CellsPersistException):
     """One line for each; ``errors`` is a list of exceptions."""
 
@@ -161,6 +197,11 @@ class SeveralErrors(CellsPersistException):
 class UnknownServer(CellsPersistException):
     message = ('No request spec of server %(instance_uuid)s is in any '
                'database that this nova.conf knows. Check the uuid.')
+
+
+class NothingOfServer(CellsPersistException):
+    message = ('No database that this nova.conf knows has anything of server '
+               '%(instance_uuid)s. Check the uuid.')
 
 
 class UnknownBuild(CellsPersistException):
@@ -203,16 +244,23 @@ class EmptyCell(CellsPersistException):
                'so with "--empty-cell %(cell)s".')
 
 
-class SharedDatabase(CellsPersistException):
+class SharedDatabase(EndOfRun):
     message = ('The cell mappings of the %(one)s and of the %(other)s '
                'connect to the same database. Nothing was changed anywhere: '
                'correct the one that is wrong with "nova-manage cell_v2 '
                'update_cell".')
 
 
-class UndoFile(CellsPersistException):
-    message = ('The undo file %(path)s cannot be used: %(reason)s. Nothing '
-               'was changed for want of it.')
+class UndoFile(EndOfRun):
+    message = ('The undo file %(path)s cannot be used: %(reason)s. Without '
+               'it nothing is changed.')
+
+
+class NotNoted(EndOfRun):
+    message = ('Server %(instance_uuid)s (%(code)s) was changed in the '
+               '%(databases)s, but how it is now could not be noted in the '
+               'undo file %(path)s: %(reason)s. What was changed can be put '
+               'back with: nova-cells-persist undo --force %(path)s')
 
 
 class ChangedSince(CellsPersistException):
@@ -220,8 +268,28 @@ class ChangedSince(CellsPersistException):
                'repaired (%(code)s), so it was left as it is.')
 
 
+class NotPutBack(CellsPersistException):
+    message = ('What was repaired of server %(instance_uuid)s (%(code)s) '
+               'could not be put back, so it was left as it is: %(reason)s')
+
+
+class AllocationsLeft(CellsPersistException):
+    message = ('mended, but placement may still have allocations of server '
+               '%(instance_uuid)s: it did not answer, or refused to remove '
+               'them, see the log. Once it does: openstack resource provider '
+               'allocation delete %(instance_uuid)s')
+
+
+class AllocationsNotPutBack(CellsPersistException):
+    message = ('The rows of server %(instance_uuid)s are as they were before '
+               'the repair, its allocations are not: placement did not '
+               'answer, or refused them, see the log. Mend that, then run '
+               'the command again.')
+
+
 class ByHand(CellsPersistException):
-    message = 'This is not mended by itself: %(evidence)s. %(repair)s.'
+    message = ('This is not mended by itself: %(evidence)s. To do by hand: '
+               '%(repair)s.')
 
 
 class NotMended(CellsPersistException):
@@ -232,7 +300,8 @@ class NotMended(CellsPersistException):
 class NothingToRebuildFrom(CellsPersistException):
     message = ('The request spec of server %(instance_uuid)s cannot be '
                'rebuilt: there is no revision of it that can be read, and '
-               'the server itself does not tell enough.')
+               'the server itself does not tell enough, or its cell did not '
+               'answer. The log says which.')
 
 
 class NotWritten(CellsPersistException):
@@ -272,6 +341,15 @@ class UnreadableSpec(UnreadableRow):
     message = UnreadableRow.message + (
         '. If it was not rebuilt just now, see what "nova-cells-persist heal '
         'unreadable-spec --server %(instance_uuid)s" would do.')
+
+
+class UnreadableRevision(UnreadableRow):
+    message = ('Table %(table)s in the %(database)s: revision %(revision)d of '
+               'server %(instance_uuid)s cannot be read: %(reason)s. The '
+               'others are in "nova-cells-persist spec history '
+               '%(instance_uuid)s"; if it is the newest one, '
+               '"nova-cells-persist heal unreadable-copy --server '
+               '%(instance_uuid)s" mends it.')
 
 
 class UnreadableBuild(UnreadableRow):

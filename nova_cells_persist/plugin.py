@@ -16,7 +16,6 @@ What is put on is registered under two stevedore namespaces: subclasses of
 Nova's objects, and hooks for the few places where an object is not enough.
 """
 
-import importlib.metadata
 import sys
 
 from oslo_config import cfg
@@ -25,49 +24,15 @@ import stevedore
 
 from nova_cells_persist import conf as plugin_conf
 from nova_cells_persist import exception
+from nova_cells_persist import releases
 
 LOG = logging.getLogger(__name__)
-
-#: The first and the last major release of Nova that this code was made for.
-SUPPORTED = (25, 34)
 
 OBJECTS = 'nova_cells_persist.objects'
 HOOKS = 'nova_cells_persist.hooks'
 
 # What was put on, in order; each has undo().
 _applied = []
-
-
-def version():
-    """Return the version of nova-cells-persist as a string."""
-    return importlib.metadata.version('nova-cells-persist')
-
-
-def nova_version():
-    """Return the version of the Nova beside us as a string.
-
-    :raises: NovaNotFound if there is none
-    """
-    try:
-        return importlib.metadata.version('nova')
-    except importlib.metadata.PackageNotFoundError:
-        raise exception.NovaNotFound()
-
-
-def nova_release():
-    """Return the major release of the Nova beside us, such as 34.
-
-    :raises: NovaNotFound if there is none
-    """
-    return int(nova_version().split('.')[0])
-
-
-def check_supported():
-    """Raise UnsupportedNova unless the Nova beside us is in SUPPORTED."""
-    first, last = SUPPORTED
-    if not first <= nova_release() <= last:
-        raise exception.UnsupportedNova(
-            plugin=version(), nova=nova_version(), first=first, last=last)
 
 
 def is_loaded():
@@ -85,7 +50,7 @@ def load():
     """
     if is_loaded():
         return
-    check_supported()
+    releases.check_supported()
     plugin_conf.register_opts(cfg.CONF)
     from nova_cells_persist.db import known_tables
     try:
@@ -112,7 +77,7 @@ def summary():
     """Return one line for the log that says what is on."""
     names = [thing.name for thing in _applied]
     return 'nova-cells-persist %s is on for Nova %s: %s' % (
-        version(), nova_version(), ', '.join(names))
+        releases.version(), releases.nova_version(), ', '.join(names))
 
 
 def _put_on(thing):

@@ -26,6 +26,7 @@ import tqdm
 
 from nova_cells_persist import exception
 from nova_cells_persist import plugin
+from nova_cells_persist import releases
 
 NAMESPACE = 'nova_cells_persist.command'
 
@@ -54,7 +55,7 @@ class CellsPersistApp(app.App):
     def __init__(self):
         super().__init__(
             description='Look after what nova-cells-persist keeps.',
-            version=plugin.version(),
+            version=releases.version(),
             command_manager=commandmanager.CommandManager(NAMESPACE),
             deferred_help=True)
 
@@ -67,8 +68,8 @@ class CellsPersistApp(app.App):
                  'it the files are found as nova-manage finds them.')
         parser.add_argument(
             '--config-dir', metavar='DIR', action='append', default=[],
-            help='A folder of which all *.conf files are read, after the '
-                 'files; may be given several times.')
+            help='A folder of which all files are read that end with .conf, '
+                 'after the others; may be given several times.')
         return parser
 
     def configure_logging(self):
@@ -117,7 +118,7 @@ def configure(argv):
     :param argv: the arguments for oslo.config
     :raises: SetupError if there is no Nova beside us, or not a supported one
     """
-    plugin.check_supported()
+    releases.check_supported()
     # Nova imports eventlet where it is installed, also to do without it.
     warnings.filterwarnings('ignore', r'\s*Eventlet is deprecated')
     from nova import config
@@ -137,6 +138,18 @@ def configure(argv):
     objects.register_all()
 
 
+def status_of(exc):
+    """Return the exit status of what ends the process.
+
+    :param exc: a SystemExit: of argparse, which has said what is wrong; or of
+        the plugin, whose sentence it has and nobody has said
+    """
+    if isinstance(exc.code, str):
+        print(exc.code, file=sys.stderr)
+        return ERRORS
+    return BAD_ARGUMENTS if exc.code == _USAGE else exc.code or 0
+
+
 def main(argv=None):
     """Run a command.
 
@@ -153,8 +166,8 @@ def main(argv=None):
     except exception.CellsPersistException as exc:
         print(exc, file=sys.stderr)
         return ERRORS
-    except SystemExit as exc:   # argparse has said what is wrong
-        return BAD_ARGUMENTS if exc.code == _USAGE else exc.code
+    except SystemExit as exc:
+        return status_of(exc)
     if app.failed:
         return ERRORS
     return BAD_ARGUMENTS if status == _USAGE and not app.has_run else status

@@ -15,8 +15,13 @@
 import argparse
 import datetime
 import re
+import uuid
+
+from oslo_utils import timeutils
+from oslo_utils import uuidutils
 
 _UNITS = {'s': 'seconds', 'm': 'minutes', 'h': 'hours', 'd': 'days'}
+_DAY = 86400
 _DURATION = re.compile(r'(\d+)([smhd]?)$')
 
 
@@ -31,7 +36,29 @@ def duration(text):
         raise argparse.ArgumentTypeError(
             '%r is no duration such as 30s, 10m, 1h or 90d' % text)
     number, unit = found.groups()
-    return datetime.timedelta(**{_UNITS[unit or 's']: int(number)})
+    try:
+        result = datetime.timedelta(**{_UNITS[unit or 's']: int(number)})
+        timeutils.utcnow() - result
+    except (OverflowError, ValueError):
+        raise argparse.ArgumentTypeError(
+            '%r is longer ago than there are dates' % text)
+    return result
+
+
+def seconds(text):
+    """Return how long to wait.
+
+    :returns: a float
+    :raises: argparse.ArgumentTypeError
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= _DAY:   # nor what is not a number
+        raise argparse.ArgumentTypeError(
+            '%r is no number of seconds from 0 to %d' % (text, _DAY))
+    return number
 
 
 def positive(text):
@@ -42,6 +69,17 @@ def positive(text):
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError('%r is no positive number' % text)
     return int(text)
+
+
+def server_uuid(text):
+    """Return the uuid of a server as every database has it.
+
+    :raises: argparse.ArgumentTypeError, for an empty text too: who gives a
+        variable that is not set does not mean all servers
+    """
+    if not uuidutils.is_uuid_like(text):
+        raise argparse.ArgumentTypeError('%r is no uuid' % text)
+    return str(uuid.UUID(text))
 
 
 def one_of(known, text):
@@ -56,7 +94,7 @@ def one_of(known, text):
 
 
 def add_uuid(parser):
-    parser.add_argument('uuid', metavar='UUID',
+    parser.add_argument('uuid', metavar='UUID', type=server_uuid,
                         help='The uuid of the server.')
 
 
@@ -75,6 +113,6 @@ def add_older_than(parser, default, what):
 
 def add_sleep(parser):
     parser.add_argument(
-        '--sleep', metavar='SECONDS', type=float, default=0,
+        '--sleep', metavar='SECONDS', type=seconds, default=0,
         help='Wait that long after each batch, for the sake of the '
              'databases.')

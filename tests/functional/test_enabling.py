@@ -14,12 +14,12 @@
 
 from oslotest import base
 
-from nova_cells_persist import plugin
+from nova_cells_persist import releases
 from tests.functional import dead_database
 from tests.functional import process
 
 ON = 'nova-cells-persist %s is on for Nova %s: ' % (
-    plugin.version(), plugin.nova_version())
+    releases.version(), releases.nova_version())
 
 #: Another plugin, that replaces RequestSpec before this one can.
 RIVAL = '''
@@ -148,6 +148,14 @@ class LoadTestCase(EnablingTestCase):
             proxy.wait_for_log('WebSocket server settings:')
         self.assertSucceeded(policy.wait())
 
+    def test_driver_in_the_environment(self):
+        self.deployment.variables['OS_CELLS_PERSIST__DRIVER'] = (
+            self.deployment.options['cells_persist'].pop('driver'))
+        self.deployment.witness()
+        self.assertSucceeded(self.deployment.run('nova-manage', 'version'))
+        self.assertEqual({'asked': True, 'on': True},
+                         self.deployment.testimony())
+
     def test_off_without_config_source(self):
         del self.deployment.options['DEFAULT']['config_source']
         self.deployment.witness()
@@ -179,7 +187,7 @@ class LoadTestCase(EnablingTestCase):
         from nova import monkey_patch
         if not hasattr(monkey_patch, '_get_concurrency_from_config'):
             # An older Nova parses nova.conf once only.
-            self.assertLess(plugin.nova_release(), 34)
+            self.assertLess(releases.nova_release(), 34)
             return
         self.deployment.witness()
         self.deployment.put('early.py', EARLY_PARSE)
@@ -238,6 +246,13 @@ class RefusalTestCase(EnablingTestCase):
         self.assertRefused(self.deployment.run('nova-compute'),
                            "its driver is 'nova_persist'",
                            'Set "driver = nova_cells_persist"')
+
+    def test_other_driver_in_the_environment(self):
+        # It is chosen, whatever the file says.
+        self.deployment.variables['OS_CELLS_PERSIST__DRIVER'] = 'nova_persist'
+        self.assertRefused(self.deployment.run('nova-manage', 'version'),
+                           "its driver is 'nova_persist'",
+                           'OS_CELLS_PERSIST__DRIVER of the environment')
 
     def test_missing_driver(self):
         del self.deployment.options['cells_persist']

@@ -16,7 +16,7 @@ import os
 
 from nova_cells_persist.db import migrators
 from nova_cells_persist.db import models
-from nova_cells_persist import plugin
+from nova_cells_persist import releases
 from tests.functional import process
 from tests.functional import test_enabling
 
@@ -51,7 +51,7 @@ class TablesTestCase(test_enabling.EnablingTestCase):
 
     def note(self, database, version):
         """Note a version of the tables, None for none."""
-        if plugin.nova_release() >= migrators.FIRST_WITH_ALEMBIC:
+        if releases.nova_release() >= migrators.FIRST_WITH_ALEMBIC:
             table, column = models.ALEMBIC_VERSION_TABLE, 'version_num'
         else:
             table, column = models.MIGRATE_VERSION_TABLE, 'version'

@@ -99,6 +99,17 @@ class FilesTestCase(ConfTestCase):
         self.assertEqual('d', plugin_conf.value_in_files(
             self.conf, 'cells_persist', 'driver'))
 
+    def test_driver_of_the_environment_comes_first(self):
+        one = self._write('one.conf', '[some]', 'driver = a')
+        self._parse('--config-file', one)
+        self.assertEqual('a', plugin_conf.driver_of(self.conf, 'some'))
+        self.assertIsNone(plugin_conf.driver_of(self.conf, 'other'))
+        for section in ('SOME', 'OTHER'):
+            self.useFixture(fixtures.EnvironmentVariable(
+                'OS_%s__DRIVER' % section, 'b'))
+        self.assertEqual('b', plugin_conf.driver_of(self.conf, 'some'))
+        self.assertEqual('b', plugin_conf.driver_of(self.conf, 'other'))
+
 
 class OptionsTestCase(ConfTestCase):
 

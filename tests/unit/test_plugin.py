@@ -21,6 +21,7 @@ from oslotest import base
 from nova_cells_persist import exception
 from nova_cells_persist.hooks import announce
 from nova_cells_persist import plugin
+from nova_cells_persist import releases
 
 NAMESPACE = 'nova_cells_persist.test'
 
@@ -83,9 +84,9 @@ class SupportedTestCase(base.BaseTestCase):
 
     def _check(self, version):
         versions = {'nova': version, 'nova-cells-persist': '1.2.3'}
-        with mock.patch.object(plugin.importlib.metadata, 'version',
+        with mock.patch.object(releases.importlib.metadata, 'version',
                                versions.__getitem__):
-            plugin.check_supported()
+            releases.check_supported()
 
     def test_first_and_last(self):
         for version in ('25.0.0', '27.5.1', '34.0.0.0rc1', '34.1.2.dev7'):
@@ -100,11 +101,11 @@ class SupportedTestCase(base.BaseTestCase):
 
     def test_no_nova(self):
         with mock.patch.object(
-                plugin.importlib.metadata, 'version',
+                releases.importlib.metadata, 'version',
                 side_effect=metadata.PackageNotFoundError('nova')):
-            self.assertRaises(exception.NovaNotFound, plugin.check_supported)
+            self.assertRaises(exception.NovaNotFound, releases.check_supported)
 
     def test_unsupported_is_not_loaded(self):
-        with mock.patch.object(plugin, 'nova_version', return_value='99.0'):
+        with mock.patch.object(releases, 'nova_version', return_value='99.0'):
             self.assertRaises(exception.UnsupportedNova, plugin.load)
         self.assertFalse(plugin.is_loaded())
