@@ -209,6 +209,13 @@ def all_in_flight(session, before=None, project_id=None, uuid=None):
         row.accepted_at, row.id or 0, row.server))
 
 
+def count_unmirrored(session):
+    """Return how many builds never had a row in Nova's own table."""
+    return session.execute(
+        sa.select(sa.func.count()).select_from(_TABLE)
+        .where(_TABLE.c.mirror_id.is_(None))).scalar()
+
+
 def delete(session, instance_uuid, unmirrored=False):
     """Delete a build.
 

@@ -35,6 +35,7 @@ _GROUPS = api_models.InstanceGroup.__table__
 _REVISIONS = models.request_spec
 _BUILDS = models.build_request
 _INSTANCES = main_models.Instance.__table__
+_SERVICES = main_models.Service.__table__
 
 #: ``select`` is the statement. Every row begins with a uuid, and has
 #: ``recent``: whether it was written after the time that is given.
@@ -71,6 +72,18 @@ def has_instances(session):
         sa.select(_INSTANCES.c.id).limit(1)).first() is not None
 
 
+def services(session):
+    """Return the services that have registered in a cell's database.
+
+    Each does so in one database only, under a uuid that it is given there.
+
+    :returns: a set of uuids
+    """
+    return set(session.execute(
+        sa.select(_SERVICES.c.uuid).where(_SERVICES.c.deleted == 0)
+        .where(_SERVICES.c.uuid.is_not(None))).scalars())
+
+
 def number_of_mappings(session):
     """Return how many servers are mapped, to a cell or to none yet."""
     return session.execute(
@@ -102,7 +115,8 @@ def _mappings():
     """Servers with their mapping and Nova's row of the request spec."""
     key = _MAPPINGS.c.instance_uuid
     return _stream('mapping', sa.select(
-        key, _MAPPINGS.c.cell_id, _SPECS.c.spec,
+        key, _MAPPINGS.c.cell_id, _MAPPINGS.c.queued_for_delete,
+        _MAPPINGS.c.created_at, _MAPPINGS.c.updated_at, _SPECS.c.spec,
         _recent(*_written(_MAPPINGS), *_written(_SPECS)),
     ).select_from(_MAPPINGS.outerjoin(
         _SPECS, _SPECS.c.instance_uuid == key)), key)

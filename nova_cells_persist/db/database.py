@@ -31,6 +31,7 @@ from oslo_config import cfg
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
+from nova import context as nova_context
 from nova.db.api import api as api_db_api
 from nova.db.main import api as main_db_api
 
@@ -38,36 +39,36 @@ API = 'api'
 CELL = 'cell'
 
 #: What a database raises that fails. oslo.db leaves "no such table" of MySQL
-#: as the driver has it.
-FAILURES = (db_exc.DBError, sa_exc.DBAPIError)
+#: as the driver has it, and that no connection was free as SQLAlchemy has it.
+FAILURES = (db_exc.DBError, sa_exc.DBAPIError, sa_exc.TimeoutError)
 
 #: What the API database is called, and that of a process that serves a cell.
 API_DATABASE = 'API database'
 OWN_DATABASE = 'database of this cell'
 
 
-def is_cell_level():
+def is_cell_level() -> bool:
     """Whether this process serves one cell and cannot reach the API database.
 
-    So does the conductor of a cell. nova-compute reaches no database at all;
-    what it asks for runs in its cell's conductor.
+    Such a process is the conductor of a cell. nova-compute reaches no
+    database at all; what it asks for runs in its cell's conductor.
     """
     return not cfg.CONF.api_database.connection
 
 
-def kind(context):
+def kind(context: nova_context.RequestContext) -> str:
     """Return API or CELL: the kind of database that the context names."""
     if getattr(context, 'db_connection', None) or is_cell_level():
         return CELL
     return API
 
 
-def is_api(context):
+def is_api(context: nova_context.RequestContext) -> bool:
     """Whether the context names the API database."""
     return kind(context) == API
 
 
-def name(context):
+def name(context: nova_context.RequestContext) -> str:
     """Return the database that the context names, in words, for a log."""
     if is_api(context):
         return API_DATABASE

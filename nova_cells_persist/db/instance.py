@@ -21,7 +21,7 @@ from nova.db.main import models as main_models
 
 _TABLE = main_models.Instance.__table__
 _MIGRATIONS = main_models.Migration.__table__
-_MAPPINGS = main_models.BlockDeviceMapping.__table__
+_DEVICES = main_models.BlockDeviceMapping.__table__
 _EXTRA = main_models.InstanceExtra.__table__
 
 
@@ -43,6 +43,42 @@ def task(session, instance_uuid):
         .where(_TABLE.c.deleted == 0)).first()
 
 
+def cross_cell_status(session, instance_uuid):
+    """Return the status of the last migration to another cell.
+
+    :returns: None if there is none
+    """
+    return session.execute(
+        sa.select(_MIGRATIONS.c.status)
+        .where(_MIGRATIONS.c.instance_uuid == instance_uuid)
+        .where(_MIGRATIONS.c.cross_cell_move)
+        .where(_MIGRATIONS.c.deleted == 0)
+        .order_by(_MIGRATIONS.c.created_at.desc(), _MIGRATIONS.c.id.desc())
+        .limit(1)).scalar()
+
+
+def end_cross_cell(session, instance_uuid):
+    """Set what a server has of migrations to another cell to error.
+
+    One that is finished would be the one that Nova confirms, in place of a
+    later one.
+    """
+    session.execute(
+        sa.update(_MIGRATIONS)
+        .where(_MIGRATIONS.c.instance_uuid == instance_uuid)
+        .where(_MIGRATIONS.c.cross_cell_move)
+        .where(_MIGRATIONS.c.status.not_in(
+            ('confirmed', 'reverted', 'failed', 'error')))
+        .values(status='error', updated_at=timeutils.utcnow()))
+
+
+def hide(session, instance_uuid, hidden):
+    """Have Nova show an instance, or not, when it looks into all cells."""
+    session.execute(
+        sa.update(_TABLE).where(_TABLE.c.uuid == instance_uuid)
+        .values(hidden=hidden, updated_at=timeutils.utcnow()))
+
+
 def lock(session, instance_uuid):
     """Lock a server until the transaction ends, so that others wait.
 
@@ -58,9 +94,9 @@ def lock(session, instance_uuid):
 def has_block_devices(session, instance_uuid):
     """Whether a server has block device mappings."""
     return session.execute(
-        sa.select(_MAPPINGS.c.id)
-        .where(_MAPPINGS.c.instance_uuid == instance_uuid)
-        .where(_MAPPINGS.c.deleted == 0).limit(1)).first() is not None
+        sa.select(_DEVICES.c.id)
+        .where(_DEVICES.c.instance_uuid == instance_uuid)
+        .where(_DEVICES.c.deleted == 0).limit(1)).first() is not None
 
 
 def flavor(session, instance_uuid):
@@ -88,20 +124,3 @@ def give_up(session, instance_uuid):
         .where(_TABLE.c.host.is_(None))
         .values(vm_state=vm_states.ERROR, task_state=None,
                 updated_at=timeutils.utcnow())).rowcount)
-
-
-def delete_unbuilt(session, instance_uuid):
-    """Mark a server deleted that never was on a host, as Nova does.
-
-    nova-manage db archive_deleted_rows takes it away then.
-
-    :returns: whether there was such a server
-    """
-    return bool(session.execute(
-        sa.update(_TABLE)
-        .where(_TABLE.c.uuid == instance_uuid)
-        .where(_TABLE.c.deleted == 0)
-        .where(_TABLE.c.host.is_(None))
-        .where(_TABLE.c.launched_at.is_(None))
-        .values(deleted=_TABLE.c.id, deleted_at=timeutils.utcnow(),
-                vm_state=vm_states.DELETED, task_state=None)).rowcount)

@@ -28,11 +28,13 @@ from nova import context as nova_context
 from nova.db.main import api as main_db_api
 from nova.objects import cell_mapping
 
+from nova_cells_persist.db import build_request as db_build
 from nova_cells_persist.db import database
 from nova_cells_persist.db import migrators
 from nova_cells_persist.db import models
+from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
-from nova_cells_persist import plugin
+from nova_cells_persist import releases
 
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
@@ -43,14 +45,23 @@ NAMESPACE = 'nova_cells_persist.migrations'
 #: it finds, so also of ours if they were there before Nova's.
 SHADOWS = frozenset('shadow_' + name for name in models.TABLE_NAMES)
 
+#: What no table of Nova has: what it is, what counts it, and the tables that
+#: have to be there for that.
+_ONLY_HERE = (
+    ('builds in flight that Nova has no row of', db_build.count_unmirrored,
+     {'build_request'}),
+    ('servers with a revision that is pending', db_spec.count_pending,
+     {'request_spec', 'instances'}),
+)
 
-def repository(kind):
+
+def repository(kind: str) -> str:
     """Return the folder of the migration repository of that name.
 
     :param kind: 'api' or 'cell'
     :raises: UnknownMigrations if none is registered under that name
     """
-    manager = stevedore.ExtensionManager(NAMESPACE)
+    manager: stevedore.ExtensionManager = stevedore.ExtensionManager(NAMESPACE)
     if kind not in manager:
         raise exception.UnknownMigrations(
             name=kind, known=', '.join(sorted(manager.names())) or 'none')
@@ -61,7 +72,7 @@ class Schema:
     """The tables of the plugin in one database.
 
     :param kind: 'api' or 'cell'
-    :param name: of the database in words, such as 'database of cell cell1'
+    :param name: of the database in words, as of database.name_of()
     :param engine: a SQLAlchemy engine
     """
 
@@ -70,7 +81,7 @@ class Schema:
         self.name = name
         self._engine = engine
         self._migrator = migrators.migrator(
-            plugin.nova_release(), repository(kind))
+            releases.nova_release(), repository(kind))
 
     @property
     def needed(self):
@@ -119,6 +130,17 @@ class Schema:
             found = autogenerate.compare_metadata(
                 context, models.metadata_of(self.kind))
         return [_in_words(difference) for difference in found]
+
+    def only_here(self):
+        """Return what would be lost with the tables.
+
+        :returns: {what it is: how many}, without what there is none of
+        """
+        there = set(sa.inspect(self._engine).get_table_names())
+        with self._engine.connect() as connection:
+            found = {what: count(connection)
+                     for what, count, needed in _ONLY_HERE if needed <= there}
+        return {what: number for what, number in found.items() if number}
 
     def drop(self):
         """Drop the tables, with all that is in them.
@@ -187,15 +209,15 @@ def _in_words(difference):
 
 def api_schema():
     """Return the Schema of the API database."""
-    return Schema(database.API, 'API database', database.api_engine())
+    return Schema(database.API, database.API_DATABASE, database.api_engine())
 
 
-def cell_schema(context, name='database of this cell'):
+def cell_schema(context):
     """Return the Schema of the cell that the context is targeted at.
 
-    Of this process's own [database] if it is not targeted.
+    In a process that serves one cell that of its own [database].
     """
-    return Schema(database.CELL, name,
+    return Schema(database.CELL, database.name(context),
                   main_db_api.get_engine(context=context))
 
 
@@ -206,14 +228,26 @@ def mapped_schema(cell):
     its message queue too.
     """
     manager = main_db_api.create_context_manager(cell.database_connection)
-    return Schema(database.CELL,
-                  'database of cell %s' % (cell.name or cell.uuid),
+    return Schema(database.CELL, database.name_of(cell),
                   manager.writer.get_engine())
 
 
 def cells(context):
     """Return the CellMappings of all cells, cell0 included."""
     return list(cell_mapping.CellMappingList.get_all(context))
+
+
+def cell_named(mappings, name):
+    """Return the first of the CellMappings of that name or uuid.
+
+    :param mappings: as of cells()
+    :raises: UnknownCell
+    """
+    for cell in mappings:
+        if name in (cell.name, cell.uuid):
+            return cell
+    raise exception.UnknownCell(name=name, known=', '.join(
+        cell.name or cell.uuid for cell in mappings) or 'none')
 
 
 def require_current():
@@ -244,7 +278,6 @@ def require_current():
 
 def _check_cell(context):
     try:
-        cell_schema(context, 'database of cell %s' % context.cell_uuid
-                    ).require_current()
+        cell_schema(context).require_current()
     except exception.SetupError as exc:
         return exc   # raised, it would be logged as a failure of the cell

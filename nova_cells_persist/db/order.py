@@ -52,6 +52,8 @@ def meets_null(dialect, order, values):
 def beyond(dialect, order, values, or_there=False):
     """Return a criterion of instances: those behind a place in an order.
 
+    As paginate_query() of oslo_db/sqlalchemy/utils.py makes it, but for NULL.
+
     :param order: a list of (sort key, 'asc' or 'desc')
     :param values: what the place has, key to value
     :param or_there: what is at the place counts too
@@ -67,7 +69,10 @@ def beyond(dialect, order, values, or_there=False):
 
 
 def first(session, order, values):
-    """Return the uuid of the first instance from a place on, or None."""
+    """Return the uuid of the first instance from a place on, or None.
+
+    As _model_get_uuid_by_sort_filters() of nova/db/main/api.py, but for NULL.
+    """
     return session.query(_Instance.uuid).filter(
         beyond(session.get_bind().dialect, order, values, or_there=True)
     ).order_by(*[getattr(getattr(_Instance, key), direction)()

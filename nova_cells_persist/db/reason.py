@@ -16,20 +16,30 @@ from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
 
-def of(exc):
+def of(exc: Exception) -> str:
     """Return in one line what an exception says of a database.
 
     Not what it may say of a password.
     """
     if isinstance(exc, db_exc.DBNonExistentTable):
-        # The command line imports this module before it may import Nova.
-        from nova_cells_persist.db import models
         return 'it has no table %s, run "%s" first' % (
-            exc.table, 'nova-cells-persist db sync'
-            if exc.table in models.TABLE_NAMES else 'nova-manage api_db sync')
+            exc.table, _maker(exc.table))
     if (isinstance(exc, (sa_exc.ArgumentError, ValueError)) and
             not isinstance(exc, sa_exc.NoSuchModuleError)):
         # What SQLAlchemy says repeats it, with the password.
         return 'its connection is no URL that SQLAlchemy can parse'
     text = str(getattr(exc, 'orig', None) or exc).strip()
     return (text or type(exc).__name__).splitlines()[0].rstrip('.')
+
+
+def _maker(table: str) -> str:
+    """Return the command that makes a table."""
+    # The command line imports this module before it may import Nova.
+    from nova.db.api import models as api_models
+
+    from nova_cells_persist.db import models
+    if table in models.TABLE_NAMES:
+        return 'nova-cells-persist db sync'
+    if table in api_models.BASE.metadata.tables:
+        return 'nova-manage api_db sync'
+    return 'nova-manage db sync'

@@ -138,6 +138,19 @@ def count_without_revision(session):
     return session.execute(_without_revision(sa.func.count())).scalar()
 
 
+def count_pending(session):
+    """Return how many servers of this cell have a pending newest revision."""
+    newer = _TABLE.alias()
+    return session.execute(
+        sa.select(sa.func.count()).select_from(_TABLE.join(
+            _INSTANCES, _INSTANCES.c.uuid == _TABLE.c.instance_uuid))
+        .where(_INSTANCES.c.deleted == 0)
+        .where(_TABLE.c.pending)
+        .where(~sa.exists().where(sa.and_(
+            newer.c.instance_uuid == _TABLE.c.instance_uuid,
+            newer.c.revision > _TABLE.c.revision)))).scalar()
+
+
 def _without_revision(*columns):
     return sa.select(*columns).select_from(_INSTANCES.outerjoin(
         _TABLE, _TABLE.c.instance_uuid == _INSTANCES.c.uuid)).where(

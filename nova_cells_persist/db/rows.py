@@ -27,6 +27,8 @@ from nova.db.main import models as main_models
 from nova_cells_persist.db import database
 from nova_cells_persist.db import models
 
+_DEVICES = main_models.PciDevice.__table__
+_MIGRATIONS = main_models.Migration.__table__
 _INSTANCES = main_models.Instance.__table__
 _EVENTS = main_models.InstanceActionEvent.__table__
 _ACTIONS = main_models.InstanceAction.__table__
@@ -41,9 +43,26 @@ WHOLE = {
     database.CELL: models.TABLES[database.CELL],
 }
 
-#: What a repair may change of the row of a server in a cell.
+#: The tables whose rows are locked, in the order in which Nova locks them: who
+#: deletes a mapping has that first, then what is left of the build.
+_LOCKED = (api_models.InstanceMapping.__table__,
+           api_models.BuildRequest.__table__, models.build_request,
+           api_models.RequestSpec.__table__)
+
+#: Which columns have the id of a row of which other table.
+_REFERENCES = {models.build_request.name: {
+    'mirror_id': api_models.BuildRequest.__table__.name},
+    _EVENTS.name: {'action_id': _ACTIONS.name}}
+
+#: The columns that a database may choose anew when a row is put back.
+IDS = frozenset(['id', 'mirror_id'])
+
+#: What a repair may change of a server in a cell.
 STATE = (_INSTANCES.c.vm_state, _INSTANCES.c.task_state,
-         _INSTANCES.c.deleted, _INSTANCES.c.deleted_at)
+         _INSTANCES.c.deleted, _INSTANCES.c.deleted_at, _INSTANCES.c.hidden)
+
+#: What it may change of its migrations to another cell.
+STATUS = (_MIGRATIONS.c.id, _MIGRATIONS.c.status)
 
 
 def lock(session, instance_uuid):
@@ -51,7 +70,7 @@ def lock(session, instance_uuid):
 
     Where there is nothing to lock, there is nothing to lose.
     """
-    for table in WHOLE[database.API][:3] + (models.build_request,):
+    for table in _LOCKED:
         session.execute(
             sa.select(table.c.id)
             .where(table.c.instance_uuid == instance_uuid).with_for_update())
@@ -71,45 +90,128 @@ def read(session, kind, instance_uuid):
     if kind == database.CELL:
         found[_INSTANCES.name] = _rows(session, sa.select(*STATE).where(
             _INSTANCES.c.uuid == instance_uuid))
+        found[_MIGRATIONS.name] = _rows(session, sa.select(*STATUS).where(
+            _MIGRATIONS.c.instance_uuid == instance_uuid).where(
+                _MIGRATIONS.c.cross_cell_move).order_by(_MIGRATIONS.c.id))
     return {name: rows for name, rows in found.items() if rows}
 
 
 def write(session, kind, instance_uuid, found):
     """Make one database have of a server what was read once.
 
+    A server that is in the cell is neither made nor deleted by it.
+
     :param found: as of read()
     """
     for table in reversed(WHOLE[kind]):
-        session.execute(sa.delete(table).where(
-            table.c.instance_uuid == instance_uuid))
-    for table in WHOLE[kind]:
-        rows = [_values(table, row) for row in found.get(table.name, ())]
-        if rows:
-            session.execute(sa.insert(table), rows)
-    if kind == database.CELL:
-        _write_state(session, instance_uuid, found.get(_INSTANCES.name))
-
-
-def _write_state(session, instance_uuid, rows):
-    if rows:
         session.execute(
-            sa.update(_INSTANCES).where(_INSTANCES.c.uuid == instance_uuid)
-            .values(**_values(_INSTANCES, rows[0])))
-    else:
-        delete_instance(session, instance_uuid)
+            sa.delete(table).where(table.c.instance_uuid == instance_uuid)
+            .where(table.c.id.not_in(
+                [row['id'] for row in found.get(table.name, ())])))
+    ids: dict[tuple[str, int], int] = {}
+    for table in WHOLE[kind]:
+        for row in found.get(table.name, ()):
+            if not _update(session, table, row, instance_uuid):
+                _insert(session, table, row, ids)
+    if kind == database.CELL:
+        for row in found.get(_INSTANCES.name, ()):
+            session.execute(
+                sa.update(_INSTANCES)
+                .where(_INSTANCES.c.uuid == instance_uuid)
+                .values(**_values(_INSTANCES, row)))
+        for row in found.get(_MIGRATIONS.name, ()):
+            session.execute(
+                sa.update(_MIGRATIONS).where(_MIGRATIONS.c.id == row['id'])
+                .where(_MIGRATIONS.c.status != row['status'])
+                .values(status=row['status']))
+
+
+def has_instance(found):
+    """Whether read() has found the server itself in a cell."""
+    return _INSTANCES.name in found
 
 
 def delete_instance(session, instance_uuid):
     """Delete a server from a cell with all that refers to it."""
-    session.execute(sa.delete(_EVENTS).where(_EVENTS.c.action_id.in_(
-        sa.select(_ACTIONS.c.id)
-        .where(_ACTIONS.c.instance_uuid == instance_uuid))))
-    for table in reversed(main_models.BASE.metadata.sorted_tables):
+    for table, condition in reversed(list(_of_instance(instance_uuid))):
+        session.execute(sa.delete(table).where(condition))
+
+
+def read_instance(session, instance_uuid):
+    """Return a server of a cell, and all that refers to it.
+
+    :returns: {name of a table: [{column: value of JSON}]}
+    """
+    found: dict[str, list[dict]] = {}
+    for table, condition in _of_instance(instance_uuid):
+        found.setdefault(table.name, []).extend(
+            _rows(session, sa.select(table).where(condition)))
+    return {name: there for name, there in found.items() if there}
+
+
+def put_instance_back(session, instance_uuid, found):
+    """Insert what was read once, as far as it is not there.
+
+    :param found: as of read_instance()
+    """
+    there = read_instance(session, instance_uuid)
+    ids: dict[tuple[str, int], int] = {}
+    for table in main_models.BASE.metadata.sorted_tables:
+        key = [column.name for column in table.primary_key.columns]
+        present = [[row[name] for name in key]
+                   for row in there.get(table.name, ())]
+        for row in found.get(table.name, ()):
+            if [row[name] for name in key] not in present:
+                _insert(session, table, row, ids)
+
+
+def _update(session, table, row, instance_uuid):
+    """Update a row if it is there still; return whether it is.
+
+    Who waits for it to be unlocked would not see one in its place: PostgreSQL
+    would tell him that there is none any more.
+    """
+    return session.execute(
+        sa.update(table).where(table.c.id == row['id'])
+        .where(table.c.instance_uuid == instance_uuid)
+        .values(**_values(table, row))).rowcount
+
+
+def _insert(session, table, row, ids):
+    """Insert a row, under a new id if another has taken its own since.
+
+    A database that was started anew may give away once more the id of a row
+    that is gone.
+
+    :param ids: {(name of a table, old id): new one}, which is added to
+    """
+    values = _values(table, row)
+    for name, referred in _REFERENCES.get(table.name, {}).items():
+        values[name] = ids.get((referred, row[name]), row[name])
+    if 'id' in values and session.execute(
+            sa.select(table.c.id).where(table.c.id == row['id'])).first():
+        del values['id']
+    new, = session.execute(
+        sa.insert(table), values).inserted_primary_key[:1]
+    ids[table.name, row.get('id')] = new
+
+
+def _of_instance(instance_uuid):
+    """Yield (table, condition) of what refers to a server of a cell.
+
+    What others refer to comes first. A PCI device is its host's, which takes
+    it back by itself.
+    """
+    for table in main_models.BASE.metadata.sorted_tables:
+        if table is _DEVICES:
+            continue
         # As whichever of these a table knows it.
         for name in ('instance_uuid', 'resource_id', 'uuid'):
             if name in table.c:
-                session.execute(sa.delete(table).where(
-                    table.c[name] == instance_uuid))
+                yield table, table.c[name] == instance_uuid
+    yield _EVENTS, _EVENTS.c.action_id.in_(
+        sa.select(_ACTIONS.c.id)
+        .where(_ACTIONS.c.instance_uuid == instance_uuid))
 
 
 def _rows(session, query):

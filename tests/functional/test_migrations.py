@@ -38,14 +38,15 @@ from nova_cells_persist.db import models
 from nova_cells_persist.db_migrations import initial
 from nova_cells_persist import exception
 from nova_cells_persist import fixture
-from nova_cells_persist import plugin
+from nova_cells_persist import releases
 
 load_tests = testscenarios.load_tests_apply_scenarios
 
-HAS_MIGRATE = plugin.nova_release() < migrators.FIRST_WITH_ALEMBIC
+RELEASE = releases.nova_release()
+HAS_MIGRATE = RELEASE < migrators.FIRST_WITH_ALEMBIC
 ENGINES = [('alembic', {'release': migrators.FIRST_WITH_ALEMBIC})]
 if HAS_MIGRATE:
-    ENGINES.append(('sqlalchemy-migrate', {'release': plugin.nova_release()}))
+    ENGINES.append(('sqlalchemy-migrate', {'release': RELEASE}))
 KINDS = [(kind, {'kind': kind}) for kind in ('api', 'cell')]
 
 NOVA_NAMES = {'api': 'api', 'cell': 'main'}
@@ -112,7 +113,7 @@ def make_as_migrate_does(kind, engine, version=1):
 class MigrationsTestCase(base.BaseTestCase):
 
     kind = 'api'
-    release = plugin.nova_release()
+    release = releases.nova_release()
 
     def setUp(self):
         super().setUp()
@@ -121,7 +122,7 @@ class MigrationsTestCase(base.BaseTestCase):
 
     def use_release(self, release):
         self.useFixture(fixtures.MonkeyPatch(
-            'nova_cells_persist.plugin.nova_release', lambda: release))
+            'nova_cells_persist.releases.nova_release', lambda: release))
 
     def database(self, template=None):
         path = tempfile.mktemp(dir=self.folder)
@@ -332,7 +333,7 @@ class TakeOverTestCase(MigrationsTestCase):
         engine = self.database(nova_database(self.kind))
         if HAS_MIGRATE:
             migrators.Migrate(migration.repository(self.kind),
-                              plugin.nova_release()).upgrade(engine)
+                              releases.nova_release()).upgrade(engine)
         else:
             make_as_migrate_does(self.kind, engine)
         return engine
