@@ -38,6 +38,10 @@ WHOLE = (
     json.dumps('\x00\ud800'), 'not JSON at all', '%s %(a)s {0}',
     '<?xml version="1.0"?>')
 
+#: What a column takes in MariaDB, in bytes; those that are named are of TEXT.
+MEDIUMTEXT = 2 ** 24 - 1
+TEXT = {'tags': 2 ** 16 - 1}
+
 values = strategies.recursive(
     strategies.none() | strategies.booleans() |
     strategies.sampled_from(STRANGE + NUMBERS) | strategies.text(max_size=8),
@@ -114,10 +118,11 @@ def _places(value):
             yield from _places(each)
 
 
-def fitting(text, dialect):
+def fitting(text, dialect, column):
     """Return a text as far as a database takes it at all.
 
     :param dialect: its name
+    :param column: the name of the column that it is for
     """
     text = text.encode('utf-8', 'replace').decode()
     if dialect == 'postgresql':
@@ -125,4 +130,6 @@ def fitting(text, dialect):
     if dialect == 'mysql':   # and three bytes a character
         text = ''.join(letter if letter <= '\uffff' else '?'
                        for letter in text)
+        text = text.encode()[:TEXT.get(column, MEDIUMTEXT)].decode(
+            errors='ignore')
     return text

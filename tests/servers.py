@@ -272,6 +272,8 @@ class MariaDB(Server):
             # four bytes has to say so.
             '--character-set-server=utf8mb3',
             '--collation-server=utf8mb3_general_ci',
+            # As much as a row takes, and what it is written with.
+            '--max-allowed-packet=64M',
             '--innodb-flush-log-at-trx-commit=%d' % self._durable]
         if not self._durable:
             arguments += ['--skip-innodb-doublewrite']

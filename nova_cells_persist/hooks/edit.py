@@ -39,19 +39,20 @@ class PinZone(base.Hook):
     """Wraps ServersController.update() of nova.api.openstack.compute.servers.
 
     From microversion 2.104 on it pins a server to its availability zone, or
-    takes that off.
+    takes that off. What it is asked is not yet known to be allowed, or even to
+    be an object: the reload waits until Nova reads the request spec.
     """
 
     module = 'nova.api.openstack.compute.servers'
     attributes = ('ServersController.update',)
 
     def call(self, wrapped, instance, args, kwargs):
-        return _pin_zone(wrapped, *args, **kwargs)
+        if not _of_zone(*args, **kwargs):
+            return wrapped(*args, **kwargs)
+        with operation.during('pin', before_read=reload.reload):
+            return wrapped(*args, **kwargs)
 
 
-def _pin_zone(wrapped, req, id, body):
-    if 'pinned_availability_zone' not in body.get('server', {}):
-        return wrapped(req, id, body=body)
-    reload.reload(req.environ['nova.context'], id)
-    with operation.during('pin'):
-        return wrapped(req, id, body=body)
+def _of_zone(req, id, body):
+    server = body.get('server') if isinstance(body, dict) else None
+    return isinstance(server, dict) and 'pinned_availability_zone' in server

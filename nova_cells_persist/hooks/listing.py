@@ -81,10 +81,11 @@ def _get_marker_record(wrapped, context, marker):
 
 
 class PlaceInCell(base.Hook):
-    """Wraps InstanceLister.get_marker_by_values().
+    """Stands in for InstanceLister.get_marker_by_values().
 
     Of nova.compute.instance_list. It finds where a page goes on in a cell
-    that has not got its marker.
+    that has not got its marker: Nova's compares with < and > alone, and so
+    finds nothing where the marker, or an instance, has no value.
     """
 
     module = 'nova.compute.instance_list'
@@ -130,9 +131,10 @@ def _page_behind_null(wrapped, query, model, limit, sort_keys, marker=None,
 
 
 class CompareRecords(base.Hook):
-    """Wraps RecordSortContext.compare_records().
+    """Stands in for RecordSortContext.compare_records().
 
     Of nova.compute.multi_cell_list, where the lists of all cells are merged.
+    Nova's compares with < and > too, which raises TypeError for None.
     """
 
     module = 'nova.compute.multi_cell_list'

@@ -44,6 +44,7 @@ LOG = logging.getLogger(__name__)
 
 
 class BuildRequestList(stock.BuildRequestList):
+    """Builds in flight: Nova's filters them in Python, this one in SQL."""
 
     @remotable.remotable_classmethod
     def get_all(cls, context):
@@ -83,9 +84,11 @@ class BuildRequestList(stock.BuildRequestList):
 
 @contextlib.contextmanager
 def merging(context):
-    """Find no build in it for this context; who lists merges them in.
+    """Have lists of builds be empty for this context, while it is open.
 
-    ``context.merges_builds`` notes the records of markers in it.
+    So API.get_all() of nova/compute/api.py puts none in front of the
+    instances: listing.merge() puts each where it belongs.
+    ``context.merges_builds`` notes the records of markers meanwhile.
     """
     context.merges_builds = {}
     try:
@@ -192,11 +195,11 @@ def hydrate(context, rows, whole=False):
             builds.append(build)
         except build_request.UNREADABLE as exc:
             # One bad row must not hide the others.
-            _leave_out('build_request', row, exc)
+            _log_unreadable('build_request', row, exc)
     return builds
 
 
-def _leave_out(table, row, why):
+def _log_unreadable(table, row, why):
     LOG.error('%s', exception.UnreadableBuild(
         table=table, database=database.API_DATABASE,
         instance_uuid=row.instance_uuid, reason=why))
@@ -242,10 +245,10 @@ def _adopt(context):
         except db_exc.DBDuplicateEntry:
             pass   # another list has been faster
         except (ValueError, exception.BuildTooLarge) as exc:
-            _leave_out('build_requests', row, exc)
+            _log_unreadable('build_requests', row, exc)
         except REFUSALS as exc:
             # If it is more than this row, the list itself will say so.
-            _leave_out('build_requests', row, reason.of(exc))
+            _log_unreadable('build_requests', row, reason.of(exc))
     looked[project_id] = when, newest_id
 
 
@@ -260,7 +263,8 @@ def adopt(context, row):
     parts = {part: getattr(row, part) for part in build_row.PARTS}
     values = build_row.columns(parts, None)
     values.update({name: getattr(row, name) for name in (
-        'instance_uuid', 'project_id', 'created_at', 'updated_at')})
+        'instance_uuid', 'project_id', 'updated_at')})
+    values['created_at'] = build_row.as_in_a_cell(row.created_at)
     with database.api_writer(context) as session:
         db_build.insert(session, dict(values, mirror_id=row.id))
         db_build.insert_items(session, build_row.items(

@@ -128,8 +128,8 @@ class BuildRequest(stock.BuildRequest):
                 values.update(mirror_id=row['id'],
                               created_at=row['created_at'],
                               updated_at=row['updated_at'])
-            # On its way into a cell it loses what is less than a second.
-            values['created_at'] = values['created_at'].replace(microsecond=0)
+            values['created_at'] = build_row.as_in_a_cell(
+                values['created_at'])
             row_id = db_build.insert(session, values)
             db_build.insert_items(session, build_row.items(
                 values['instance_uuid'], updates))
@@ -165,7 +165,8 @@ class BuildRequest(stock.BuildRequest):
         except UNREADABLE as exc:
             LOG.error('%s. Nova\'s row in build_requests is read instead.',
                       exception.UnreadableRow(
-                          table='build_request', database='API database',
+                          table='build_request',
+                          database=database.API_DATABASE,
                           instance_uuid=db_req.instance_uuid, reason=exc))
         return stock.BuildRequest._from_db_object(
             context, req, stock.BuildRequest._get_by_instance_uuid_from_db(
@@ -233,6 +234,8 @@ class BuildRequest(stock.BuildRequest):
                 db_build.replace_items(session, self.instance_uuid,
                                        build_row.items(self.instance_uuid,
                                                        parts))
+            elif nova_row is None:   # it has landed, or was deleted
+                raise nova_exc.BuildRequestNotFound(uuid=self.instance_uuid)
             return nova_row or db_build.get(session, self.instance_uuid)
 
     def _parts(self, updates):

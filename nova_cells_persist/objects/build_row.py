@@ -114,6 +114,14 @@ def is_stale(row):
     return theirs is not None and (ours is None or theirs > ours)
 
 
+def as_in_a_cell(time):
+    """Return a time as it is once its server is in a cell, a datetime.
+
+    On its way there it loses what is less than a second.
+    """
+    return time.replace(microsecond=0)
+
+
 def plain(row):
     """Return what is no JSON of a row of build_request, as Nova's has it.
 

@@ -37,7 +37,7 @@ LOG = logging.getLogger(__name__)
 FIELDS = ('flavor', 'numa_topology', 'pci_requests')
 
 #: The events whose changes hold only if the server became what they say.
-MOVES = ('resize', 'migrate', 'revert', 'restore')
+MOVE_EVENTS = ('resize', 'migrate', 'revert', 'restore')
 
 #: By how much the clocks of nova-api and nova-compute may differ, and what a
 #: database makes of a second.
@@ -75,8 +75,7 @@ def restored(text, history, instance, flavor, failed=None):
     if not _describes(content, flavor):
         content.update(_earlier(history, flavor) or
                        of_flavor(content, instance, flavor))
-    return primitive.dumps(primitive.without_changes(
-        dict(whole, **{primitive.DATA: content})))
+    return primitive.with_data(whole, content)
 
 
 def _is_readable(row):
@@ -115,7 +114,7 @@ def _void(history, instance, flavor, failed):
         if after.revision != before.revision + 1:   # pruned in between
             continue
         if (after.revision == failed or
-                after.event in MOVES and not settled or
+                after.event in MOVE_EVENTS and not settled or
                 after.event == 'rebuild' and _kept_image(before, after,
                                                          instance)):
             yield before, after

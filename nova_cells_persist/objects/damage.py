@@ -27,6 +27,9 @@ UNREADABLE = primitive.MALFORMED + (
 #: Nova has always saved them, and loads none of them later.
 _OF_SPEC = ('availability_zone', 'flavor', 'scheduler_hints')
 
+#: The objects in it that are looked into.
+_IN_SPEC = ('flavor', 'image', 'pci_requests', 'instance_group')
+
 #: Without these a build cannot be shown, and each one has them.
 _OF_BUILD = (
     'access_ip_v4', 'access_ip_v6', 'auto_disk_config', 'availability_zone',
@@ -80,14 +83,29 @@ def require_whole(spec):
         raise ValueError('it has no %s' % ', '.join(missing))
 
 
+def require_fields(data):
+    """Raise one of UNREADABLE if an object in a request spec has no fields.
+
+    Nova makes an object without any of it, and fails where it uses it.
+
+    :param data: the fields of the request spec, as of primitive.data()
+    """
+    for name in _IN_SPEC:
+        if data.get(name) is not None and not isinstance(
+                data[name][primitive.DATA], dict):
+            raise ValueError('its %s has no fields' % name)
+
+
 def spec(text):
     """Return the RequestSpec of a JSON, as Nova hydrates it.
 
     :raises: IncompatibleObjectVersion if a newer Nova has written it, which
         is no damage; else one of UNREADABLE
     """
-    found = stock.RequestSpec.obj_from_primitive(jsonutils.loads(text))
+    whole = jsonutils.loads(text)
+    found = stock.RequestSpec.obj_from_primitive(whole)
     require_whole(found)
+    require_fields(whole[primitive.DATA])
     return found
 
 

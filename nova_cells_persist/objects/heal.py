@@ -17,6 +17,7 @@ none, from the server itself.
 """
 
 import collections
+import functools
 
 from oslo_config import cfg
 from oslo_db import exception as db_exc
@@ -31,6 +32,7 @@ from nova.objects import request_spec as stock
 from nova.virt import hardware
 
 from nova_cells_persist.db import database
+from nova_cells_persist.db import reason
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist.objects import cells
@@ -48,12 +50,13 @@ LOG = logging.getLogger(__name__)
 _Source = collections.namedtuple('_Source', 'text revision')
 
 
-def rebuild(context, instance_uuid, what):
+def rebuild(context, instance_uuid, damaged=None):
     """Write Nova's row anew.
 
-    :param what: 'missing' or 'damaged', for the log
-    :returns: Nova's row; None if there is nothing that it could be rebuilt
-        from, or nothing that answers within [cells_persist]cell_timeout
+    :param damaged: the JSON in it that cannot be read; None if it is missing
+    :returns: Nova's row, as it is then: another process may have been faster;
+        None if there is nothing that it could be rebuilt from, or nothing
+        that answers within [cells_persist]cell_timeout
     """
     cell = cells.of_server(context, instance_uuid)
     # The caller's context may be targeted at a cell that is down.
@@ -62,13 +65,14 @@ def rebuild(context, instance_uuid, what):
               _source(own, instance_uuid))
     if source is None:
         return None
-    _write(own, instance_uuid, source.text)
-    _note(own, instance_uuid, source)
-    LOG.warning('Request spec of %(uuid)s: its row in request_specs of the '
-                'API database was %(what)s and has been rebuilt from '
-                '%(source)s.',
-                {'uuid': instance_uuid, 'what': what,
-                 'source': _in_words(source)})
+    if _write(own, instance_uuid, source.text, damaged):
+        _note(own, instance_uuid, source)
+        LOG.warning('Request spec of %(uuid)s: its row in request_specs of '
+                    'the API database was %(what)s and has been rebuilt from '
+                    '%(source)s.',
+                    {'uuid': instance_uuid,
+                     'what': 'missing' if damaged is None else 'damaged',
+                     'source': _in_words(source)})
     return stock.RequestSpec._get_by_instance_uuid_from_db(
         own, instance_uuid)
 
@@ -78,43 +82,74 @@ def _ask(context, cell, instance_uuid):
     answer = nova_context.scatter_gather_cells(
         context.elevated(), [cell], timeout, _source,
         instance_uuid)[cell.uuid]
-    if nova_context.is_cell_failure_sentinel(answer):
-        LOG.warning('Request spec of %(uuid)s: cell %(cell)s did not give '
-                    'its copy within %(timeout)d s.',
-                    {'uuid': instance_uuid, 'cell': cell.identity,
-                     'timeout': timeout})
-        return None
-    return answer
+    if not nova_context.is_cell_failure_sentinel(answer):
+        return answer
+    LOG.warning('Request spec of %(uuid)s: cell %(cell)s did not give its '
+                'copy: %(reason)s',
+                {'uuid': instance_uuid, 'cell': cell.identity,
+                 'reason': _why(answer, timeout)})
+    return None
+
+
+def _why(failure, timeout):
+    if isinstance(failure, database.FAILURES):
+        return reason.of(failure)
+    if isinstance(failure, Exception):
+        return exception.in_short(failure)
+    return 'it did not answer within %d s' % timeout
 
 
 def _source(context, instance_uuid):
-    for row in reversed(revision.history(context, instance_uuid)):
+    try:
+        row = newest_readable(revision.history(context, instance_uuid),
+                              functools.partial(_warn, context))
+    except ovo_exc.IncompatibleObjectVersion:
+        return None
+    if row is not None:
+        return _Source(row.spec, row)
+    return (_of_build(context, instance_uuid) if database.is_api(context)
+            else _of_instance(context, instance_uuid))
+
+
+def newest_readable(rows, pass_over=lambda row, exc: None):
+    """Return the newest revision that a request spec can be rebuilt from.
+
+    :param rows: the revisions of a server, oldest first
+    :param pass_over: is called with each one that cannot be read, and why
+    :returns: one of the rows, or None
+    :raises: IncompatibleObjectVersion if a newer Nova has written it, and will
+        rebuild the request spec
+    """
+    for row in reversed(rows):
         try:
             damage.spec(row.spec)
-            return _Source(row.spec, row)
-        except ovo_exc.IncompatibleObjectVersion as exc:
-            _warn(context, row, exc)
-            return None   # a newer Nova has written it, and will rebuild it
+            return row
         except damage.UNREADABLE as exc:
-            _warn(context, row, exc)
-    return _reconstructed(context, instance_uuid)
+            pass_over(row, exc)
+            if isinstance(exc, ovo_exc.IncompatibleObjectVersion):
+                raise
+    return None
 
 
-def _warn(context, row, reason):
+def _warn(context, row, exc):
     LOG.warning('Request spec of %(uuid)s: revision %(revision)d in the '
                 '%(database)s cannot be read: %(reason)s',
                 {'uuid': row.instance_uuid, 'revision': row.revision,
                  'database': database.name(context),
-                 'reason': exception.in_short(reason)})
+                 'reason': exception.in_short(exc)})
 
 
-def _reconstructed(context, instance_uuid):
-    """Make the request spec from the server; see RequestSpec.from_components.
+def _of_build(context, instance_uuid):
+    try:
+        build = objects.BuildRequest.get_by_instance_uuid(
+            context, instance_uuid)
+    except nova_exc.BuildRequestNotFound:
+        return None
+    return _reconstructed(context, build.instance,
+                          build.block_device_mappings)
 
-    What only the request said is lost: scheduler hints but for the server
-    group, and whether the availability zone was asked for. It is taken for
-    asked for, so that no move takes the server out of the zone it is in.
-    """
+
+def _of_instance(context, instance_uuid):
     try:
         instance = objects.Instance.get_by_uuid(
             context, instance_uuid,
@@ -124,16 +159,29 @@ def _reconstructed(context, instance_uuid):
         return None
     if not instance.host and not instance.launched_at:
         return None   # never built: Nova has deleted its request spec
-    group = _group(context, instance_uuid)
+    return _reconstructed(context, instance)
+
+
+def _reconstructed(context, instance, devices=None):
+    """Make the request spec from the server; see RequestSpec.from_components.
+
+    What only the request said is lost: scheduler hints but for the server
+    group, and whether the availability zone was asked for. It is taken for
+    asked for, so that no move takes the server out of the zone it is in.
+
+    :param devices: its BlockDeviceMappingList; None if its cell has that
+    """
+    group = _group(context, instance.uuid)
     spec = objects.RequestSpec.from_components(
-        context, instance_uuid, instance.image_meta, instance.flavor,
+        context, instance.uuid, instance.image_meta, instance.flavor,
         hardware.numa_get_constraints(instance.flavor, instance.image_meta),
         _pci_requests(instance),
         {'scheduler_hints': {'group': group.uuid} if group else {}},
         group, instance.availability_zone,
         security_groups=instance.security_groups,
         project_id=instance.project_id, user_id=instance.user_id)
-    spec.is_bfv = compute_utils.is_volume_backed_instance(context, instance)
+    spec.is_bfv = compute_utils.is_volume_backed_instance(
+        context, instance, devices)
     return _Source(primitive.compact(spec._get_update_primitives()['spec']),
                    None)
 
@@ -150,18 +198,25 @@ def _pci_requests(instance):
     return objects.InstancePCIRequests(
         instance_uuid=instance.uuid,
         requests=[contract.without_placement(request)
-                  for request in instance.pci_requests.requests])
+                  for request in instance.pci_requests.requests]
+        if instance.pci_requests else [])
 
 
-def _write(context, instance_uuid, text):
-    with database.api_writer(context) as session:
-        if db_spec.update_nova_spec(session, instance_uuid, text):
-            return
+def _write(context, instance_uuid, text, damaged):
+    """Write Nova's row, unless it is another one by now; return whether.
+
+    Another reader may have rebuilt it, and somebody have saved since.
+    """
     try:
         with database.api_writer(context) as session:
-            db_spec.insert_nova_spec(session, instance_uuid, text)
+            if damaged is None:
+                db_spec.insert_nova_spec(session, instance_uuid, text)
+                return True
+            there = db_spec.nova_spec(session, instance_uuid, lock=True)
+            return there == damaged and bool(
+                db_spec.update_nova_spec(session, instance_uuid, text))
     except db_exc.DBDuplicateEntry:
-        pass   # another reader has rebuilt it
+        return False
 
 
 def _note(context, instance_uuid, source):

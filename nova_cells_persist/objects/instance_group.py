@@ -18,7 +18,6 @@ when a move is rescheduled and, late, whether a host keeps its policy. Hosts
 belong to a cell, so what the request specs in the cell say is enough.
 """
 
-import contextlib
 import contextvars
 
 from oslo_serialization import jsonutils
@@ -32,20 +31,16 @@ from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import revision
+from nova_cells_persist.objects import scope
 
 
 #: {uuid: row} of the groups that are read at once in this thread, or None.
 _at_once = contextvars.ContextVar('nova_cells_persist_groups', default=None)
 
 
-@contextlib.contextmanager
 def at_once():
-    """Answer in it from what load() has read, instead of one by one."""
-    token = _at_once.set({})
-    try:
-        yield
-    finally:
-        _at_once.reset(token)
+    """Answer from what load() has read in a ``with`` block, not one by one."""
+    return scope.of(_at_once, {})
 
 
 def load(context, uuids):
@@ -60,6 +55,7 @@ def load(context, uuids):
 
 
 class InstanceGroup(stock.InstanceGroup):
+    """A server group, which many request specs that are read at once share."""
 
     @staticmethod
     def _get_from_db_by_uuid(context, uuid):

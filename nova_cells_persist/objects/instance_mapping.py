@@ -33,6 +33,10 @@ class InstanceMapping(stock.InstanceMapping):
 
     @base.remotable
     def save(self):
+        """As Nova's of nova/objects/instance_mapping.py, and land the server.
+
+        :raises: as landing.land()
+        """
         cell = ('cell_mapping' in self.obj_what_changed() and
                 self.cell_mapping)
         if not cell:
@@ -77,6 +81,7 @@ _StockList = stock.InstanceMappingList
 
 
 class InstanceMappingList(_StockList):
+    """Mappings of servers that nova-manage archives."""
 
     @staticmethod
     def _destroy_bulk_in_db(context, instance_uuids):

@@ -29,9 +29,9 @@ from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist.objects import cells
 from nova_cells_persist.objects import revision
 
-#: Where the revisions of a server are: a context of its own for that
-#: database; the number of the newest, 0 if there is none; whether that is
-#: pending.
+#: Where the revisions of a server are: a context for that database, which may
+#: be the caller's; the number of the newest, 0 if there is none; whether that
+#: is pending.
 Home = collections.namedtuple('Home', 'context number pending')
 
 
@@ -48,6 +48,10 @@ def land(context, instance_uuid, cell, save_mapping):
         save_mapping, if the server was deleted meanwhile
     """
     waiting = _waiting(context, instance_uuid)
+    if waiting and waiting[0]['revision'] > 1:
+        # Not all there is: written while the server landed, by who died
+        # before catch_up(). Nova's row, the record, has what they say.
+        waiting = [] if _remove_waiting(context, instance_uuid) else False
     left, rows = None, waiting
     if waiting == []:
         left = _cell_of(context, instance_uuid)
@@ -87,18 +91,21 @@ def _save_and_remove(context, instance_uuid, landed, save_mapping):
     """
     try:
         with database.api_writer(context):
-            # In the order in which who deletes a mapping locks the two.
+            # The mapping first, then the revisions, as
+            # InstanceMapping._destroy_in_db locks them: else the two deadlock.
             save_mapping()
-            if _remove_waiting(context, instance_uuid, landed) is False:
+            if not _remove_waiting(context, instance_uuid, landed):
                 raise _NotRemoved()
     except _NotRemoved:
         save_mapping()
 
 
 @cells.fail_softly('removing what has landed', of_api=True)
-def _remove_waiting(context, instance_uuid, landed):
+def _remove_waiting(context, instance_uuid, landed=None):
     with database.api_writer(context) as session:
-        db_spec.delete(session, [instance_uuid], last=landed[-1]['revision'])
+        db_spec.delete(session, [instance_uuid],
+                       last=landed and landed[-1]['revision'])
+    return True
 
 
 #: The CellMapping of a server, or None; False if that cannot be read.
@@ -137,7 +144,7 @@ def _adopt(context, instance_uuid):
     """
     with database.api_reader(context) as session:
         text = db_spec.nova_spec(session, instance_uuid)
-    row = text and revision.first(instance_uuid, 'adopt', text)
+    row = text and revision.from_nova_row(instance_uuid, 'adopt', text)
     if not row:
         return False
     try:
@@ -229,6 +236,18 @@ def _land_late(context, instance_uuid):
     rows = _waiting(context, instance_uuid)
     if rows and _put(context, instance_uuid, rows):
         _remove_waiting(context, instance_uuid, rows)
+
+
+def catch_up(context, instance_uuid):
+    """Bring a revision after a server that has landed meanwhile.
+
+    It was written in the API database since the server had no cell then. In
+    the cell Nova's row, which has the same content, becomes the next one.
+    """
+    cell = _cell_of(context, instance_uuid)
+    if cell and revision.reconcile(cells.targeted(context, cell),
+                                   instance_uuid, 'save'):
+        _remove_waiting(context, instance_uuid)
 
 
 def forget(context, instance_uuids):

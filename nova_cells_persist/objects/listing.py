@@ -58,8 +58,8 @@ def merge(context, ask_cells, filters, limit, marker, sort_keys, sort_dirs):
 def _gather(ask_cells, builds, limit, marker, order):
     """Return as many servers as fill a page, in order, builds as dicts."""
     instances, down = [], set()
-    # What does not fit behind the builds; and one, which tells whether they
-    # stand in front of all instances.
+    # As many instances as the builds leave room for; but one at least: if it
+    # stands behind all builds, the page is theirs.
     wanted = max(limit - len(builds), 1) if limit and builds else limit
     while True:
         found, silent = ask_cells(wanted, marker, order.keys, order.dirs)

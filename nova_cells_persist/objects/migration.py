@@ -21,15 +21,17 @@ from nova.objects import migration as stock
 
 from nova_cells_persist.objects import restore
 
-_MOVES = (fields.MigrationType.RESIZE, fields.MigrationType.MIGRATION)
+_MOVE_TYPES = (fields.MigrationType.RESIZE, fields.MigrationType.MIGRATION)
 
 
 class Migration(stock.Migration):
+    """A move of a server: when it fails, so does what was saved for it."""
 
     @base.remotable
     def save(self):
         failed = ('status' in self.obj_what_changed() and
-                  self.status == 'error' and self.migration_type in _MOVES)
+                  self.status == 'error' and
+                  self.migration_type in _MOVE_TYPES)
         super().save()
         if failed:
             restore.restore(self._context, self.instance_uuid)

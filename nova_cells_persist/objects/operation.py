@@ -16,8 +16,9 @@ A hook says so round a function of Nova; a revision that is saved within is
 called after it.
 """
 
-import contextlib
 import contextvars
+
+from nova_cells_persist.objects import scope
 
 _current = contextvars.ContextVar('nova_cells_persist_operation',
                                   default=None)
@@ -29,30 +30,35 @@ class Operation:
     :ivar event: its name, such as 'resize'
     :ivar complete: a function of the JSON that Nova would save; returns the
         JSON to be saved
+    :ivar before_read: a function of a context and the uuid of the server, to
+        be called before the request spec is read for the first time; or None
     :ivar revision: the number of the revision that it saved last, None if
         none
     """
 
-    def __init__(self, event, complete=None):
+    def __init__(self, event, complete=None, before_read=None):
         self.event = event
         self.complete = complete or _as_it_is
+        self.before_read = before_read
         self.revision = None
 
 
-@contextlib.contextmanager
-def during(event, complete=None):
-    """Be in an operation, which is yielded."""
-    operation = Operation(event, complete)
-    token = _current.set(operation)
-    try:
-        yield operation
-    finally:
-        _current.reset(token)
+def during(event, complete=None, before_read=None):
+    """Be in an operation in a ``with`` block, and yield it."""
+    return scope.of(_current, Operation(event, complete, before_read))
 
 
 def current():
     """Return the Operation that is under way; one called 'save' if none."""
     return _current.get() or Operation('save')
+
+
+def reads(context, instance_uuid):
+    """Do what is to be done before a request spec is read."""
+    operation = _current.get()
+    if operation is not None and operation.before_read is not None:
+        before_read, operation.before_read = operation.before_read, None
+        before_read(context, instance_uuid)
 
 
 def _as_it_is(text):

@@ -131,9 +131,16 @@ def reapply(newest, mine, fields, dropped=()):
                   if field in ours[DATA])
     for field in dropped:
         merged.pop(field, None)
-    result = dict(theirs if ahead else ours)
-    result[DATA] = merged
-    return dumps(without_changes(result))
+    return with_data(theirs if ahead else ours, merged)
+
+
+def with_data(primitive, data):
+    """Return the JSON of an object with other fields, a str.
+
+    :param primitive: of the object, which stays as it is
+    :param data: the primitives of all fields
+    """
+    return dumps(without_changes(dict(primitive, **{DATA: data})))
 
 
 def _version(primitive):

@@ -35,7 +35,8 @@ def write(context, instance_uuid, edit, event):
     :param event: what the revision is called
     :returns: (Nova's row, or what stands for it; the number of the revision,
         None if it was not written). (None, None) if nothing was.
-    :raises: RequestSpecNotFound if Nova's row is gone
+    :raises: RequestSpecNotFound if Nova's row is gone, SpecTooLarge;
+        TooManyWriters in a process that serves one cell
     """
     if database.is_cell_level():
         return _write_in_cell(context, instance_uuid, edit, event)
@@ -60,8 +61,10 @@ def write(context, instance_uuid, edit, event):
         return row, None
     if not number:
         number = _adopt(home.context, instance_uuid, current)
-    return row, revision.follow(home.context, instance_uuid, number, text,
-                                event) or None
+    number = revision.follow(home.context, instance_uuid, number, text, event)
+    if database.is_api(home.context):
+        landing.catch_up(context, instance_uuid)
+    return row, number or None
 
 
 def _write_in_cell(context, instance_uuid, edit, event):

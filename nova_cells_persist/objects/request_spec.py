@@ -16,7 +16,6 @@ Stands in for nova/objects/request_spec.py. What is overridden is where rows
 are written and read; what a RequestSpec is, stays with Nova.
 """
 
-import contextlib
 import contextvars
 import copy
 import functools
@@ -43,11 +42,16 @@ from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import record
 from nova_cells_persist.objects import remotable
 from nova_cells_persist.objects import revision
+from nova_cells_persist.objects import scope
 
 LOG = logging.getLogger(__name__)
 
 #: The Copies of all specs that are read at once in this thread, or None.
 _alike = contextvars.ContextVar('nova_cells_persist_specs', default=None)
+
+#: Whether one that was read is being made into an object in this thread.
+_hydrating = contextvars.ContextVar('nova_cells_persist_hydrating',
+                                    default=False)
 
 #: Fields that Nova resets on an object it goes on using, and does not mean to
 #: save: see reset_forced_destinations().
@@ -104,10 +108,11 @@ class RequestSpec(stock.RequestSpec):
                 raise nova_exc.RequestSpecNotFound(
                     instance_uuid=instance_uuid)
             return revision.as_nova_row(newest)
+        operation.reads(context, instance_uuid)
         with database.api_reader(context) as session:
             found = db_spec.nova_row(session, instance_uuid)
         row = (found._mapping if found is not None else
-               heal.rebuild(context, instance_uuid, 'missing'))
+               heal.rebuild(context, instance_uuid))
         if row is None:
             raise nova_exc.RequestSpecNotFound(instance_uuid=instance_uuid)
         return row
@@ -119,7 +124,7 @@ class RequestSpec(stock.RequestSpec):
         def get_by_instance_uuids(cls, context, instance_uuids):
             if not instance_uuids:
                 return []
-            with instance_group.at_once(), _at_once():
+            with instance_group.at_once(), scope.of(_alike, copies.Copies()):
                 return list(cls._readable(context, (
                     cls._get_by_instance_uuids_from_db(
                         context, instance_uuids))))
@@ -148,8 +153,12 @@ class RequestSpec(stock.RequestSpec):
 
     @staticmethod
     def _from_db_object(context, spec, row):
+        # What has just been written is as whole as its writer has made it.
+        is_read = 'instance_uuid' not in spec
         try:
             spec = _hydrate(context, spec, row)
+            if is_read:
+                damage.require_whole(spec)
         except ovo_exc.IncompatibleObjectVersion:
             raise   # not damaged: a newer Nova has written it
         except damage.UNREADABLE as exc:
@@ -162,6 +171,18 @@ class RequestSpec(stock.RequestSpec):
 
     @base.remotable
     def save(self):
+        """Save what has changed, and nothing else.
+
+        Stands in for save() and _save_in_db() of nova/objects/request_spec.py,
+        which write all of the object over what another has saved meanwhile.
+        What Nova has reset and does not mean to save, see RESET, stays so.
+
+        :raises: as record.write()
+        """
+        if _hydrating.get() and not database.is_cell_level():
+            # It was read, and Nova had to migrate it. Its cell, which may be
+            # down, has that with the next reload.
+            return stock.RequestSpec.save(self)
         fields = self.obj_what_changed()
         # A field that was deleted is a change too, and no object says so.
         dropped = {name for name in self._deleted if name not in self}
@@ -213,15 +234,6 @@ class RequestSpec(stock.RequestSpec):
                 context, instance_uuids)
 
 
-@contextlib.contextmanager
-def _at_once():
-    token = _alike.set(copies.Copies())
-    try:
-        yield
-    finally:
-        _alike.reset(token)
-
-
 def _copy_of_top(spec):
     """Return a copy whose fields can be set and deleted.
 
@@ -249,7 +261,7 @@ def _rebuilt(context, row, reason):
     uuid = row['instance_uuid']
     if not database.is_cell_level():
         LOG.error('%s', revision.unreadable(uuid, reason))
-        return heal.rebuild(context, uuid, 'damaged')
+        return heal.rebuild(context, uuid, row['spec'])
     LOG.error('%s', exception.UnreadableRow(
         table='request_spec', database=database.name(context),
         instance_uuid=uuid, reason=reason))
@@ -266,16 +278,18 @@ def _hydrate(context, spec, row):
                'spec': primitive.compact(row['spec'])}
     hydrate = (_hydrate_in_cell if database.is_cell_level()
                else stock.RequestSpec._from_db_object)
-    spec = _hydrate_alike(hydrate, context, spec, row)
-    damage.require_whole(spec)
+    with scope.of(_hydrating, True):
+        spec = _hydrate_alike(hydrate, context, spec, row)
     # One that has extra specs counts them as changed, and so the spec it.
-    spec.flavor.obj_reset_changes()
+    if 'flavor' in spec:
+        spec.flavor.obj_reset_changes()
     return spec
 
 
 def _hydrate_alike(hydrate, context, spec, row):
     alike = _alike.get()
-    if alike is None:
+    # Within, Nova may save what it reads, and so read it once more.
+    if alike is None or 'obj_from_primitive' in vars(spec):
         return hydrate(context, spec, row)
     # Nova makes what is in it with this method of the object itself.
     spec.obj_from_primitive = functools.partial(

@@ -101,7 +101,9 @@ def restore(context, instance_uuid, failed=None):
     seen = look(context, instance_uuid)
     instance = seen and _instance(seen.home, instance_uuid)
     if instance and not _moving(seen.home, instance):
-        settle(seen, instance, failed)
+        settle(seen, instance, (
+            contract.failed_unshelve(seen.history, instance)
+            if failed == UNSHELVE else failed))
 
 
 @_never_failing
@@ -110,7 +112,7 @@ def restore_after_save(context, instance_uuid):
 
     Mostly that is still under way, and its end will look.
     """
-    if not _under_way(context, instance_uuid):
+    if database.is_api(context) or not _resizing(context, instance_uuid):
         restore(context, instance_uuid)
 
 
@@ -133,6 +135,7 @@ def settle(seen, instance, failed=None):
 
     :param seen: of look()
     :param instance: the Instance, with its flavor
+    :param failed: the number of a revision to take back; None if there is none
     """
     uuid, flavor = instance.uuid, instance.flavor
     if instance.vm_state in _NOT_THERE:
@@ -140,8 +143,6 @@ def settle(seen, instance, failed=None):
     home, history, persisted = seen
     if not history and database.is_cell_level():
         return
-    if failed == UNSHELVE:
-        failed = contract.failed_unshelve(history, instance)
 
     def edit(text):
         if text is None:   # whoever reads the row will rebuild it
@@ -189,9 +190,13 @@ def _instance(context, instance_uuid):
         return None
 
 
-def _under_way(context, instance_uuid):
-    if database.is_api(context):
-        return False   # which has no servers
+def _resizing(context, instance_uuid):
+    """Whether a move is under way that has not failed.
+
+    The last migration may be in error while its task is about to end.
+
+    :param context: of the database of a cell
+    """
     with database.reader(context) as session:
         task = db_instance.task(session, instance_uuid)
     return (task is not None and task.task_state in RESIZING and
@@ -200,13 +205,5 @@ def _under_way(context, instance_uuid):
 
 def _moving(context, instance):
     if instance.task_state in RESIZING:
-        return not _move_has_failed(context, instance.uuid)
+        return _resizing(context, instance.uuid)
     return instance.task_state in REBUILDING
-
-
-def _move_has_failed(context, instance_uuid):
-    """Whether the last migration ended in error; its task is about to."""
-    last = objects.MigrationList.get_by_filters(
-        context, {'instance_uuid': instance_uuid},
-        sort_keys=['created_at', 'id'], sort_dirs=['desc', 'desc'], limit=1)
-    return any(migration.status == 'error' for migration in last)

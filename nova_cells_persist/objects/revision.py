@@ -17,6 +17,8 @@ server is in. Where the API database is out of reach it says more, and is
 pending until that is brought there.
 """
 
+import itertools
+
 from oslo_config import cfg
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
@@ -61,7 +63,7 @@ def row(instance_uuid, number, event, text, pending=False, base_digest=None):
     }
 
 
-def first(instance_uuid, event, text):
+def from_nova_row(instance_uuid, event, text):
     """Return Nova's row as the first revision of a server that has none.
 
     :param text: the JSON in that row
@@ -171,9 +173,9 @@ def follow(context, instance_uuid, number, text, event):
     :param number: of the newest revision as it was read before Nova's row
         was written
     :param text: the JSON that was written there
-    :returns: the number of the newest revision, which has the content of
-        Nova's row; None if the server was deleted meanwhile, or that row
-        damaged
+    :returns: the number of the revision that has this content; None if there
+        is none: another writer's is in Nova's row by now, that is damaged, or
+        the server was deleted
     """
     try:
         _append(context, row(instance_uuid, number + 1, event, text))
@@ -182,11 +184,11 @@ def follow(context, instance_uuid, number, text, event):
         # Another writer was between us and our revision.
         return _unless_overtaken(
             context, instance_uuid,
-            lambda: _catch_up(context, instance_uuid, event))
+            lambda: _catch_up(context, instance_uuid, text, event))
 
 
 @cells.retry_on_deadlock
-def _catch_up(context, instance_uuid, event):
+def _catch_up(context, instance_uuid, text, event):
     """As follow(), behind whatever other writers have written.
 
     Whose content is the later one, ours or theirs, cannot be told. Nova's row
@@ -196,19 +198,20 @@ def _catch_up(context, instance_uuid, event):
     with database.writer(context) as session:
         _wait_for_others(context, session, instance_uuid)
         with database.api_reader(context) as api_session:
-            text = db_spec.nova_spec(api_session, instance_uuid)
+            there = db_spec.nova_spec(api_session, instance_uuid)
         last = db_spec.newest(session, instance_uuid)
-        digest = text and last and _digest(text, instance_uuid)
+        digest = there and last and _digest(there, instance_uuid)
         if not digest:
             return None   # deleted, or damaged: reading it will rebuild it
-        # One that is damaged is followed by ours.
-        if primitive.digest_if_readable(last.spec) == digest:
-            return last.revision
-        if last.pending:
-            _warn_of_conflict(context, instance_uuid, last.revision)
-        _insert(session, row(instance_uuid, last.revision + 1, event,
-                             primitive.compact(text)))
-        return last.revision + 1
+        number = last.revision
+        # One that is damaged is followed by a new one.
+        if primitive.digest_if_readable(last.spec) != digest:
+            if last.pending:
+                _warn_of_conflict(context, instance_uuid, number)
+            number += 1
+            _insert(session, row(instance_uuid, number, event,
+                                 primitive.compact(there)))
+        return number if primitive.digest(text) == digest else None
 
 
 def agrees(history, text):
@@ -252,7 +255,7 @@ def reconcile(context, instance_uuid, event='reload'):
         same = theirs == digest
         # One that is damaged is followed by a new one.
         promote = bool(last and last.pending and not same and
-                       last.base_digest == digest and
+                       _is_made_of(context, last, digest) and
                        damage.of_spec(last.spec) is None)
         if promote:
             db_spec.update_nova_spec(session, instance_uuid, last.spec)
@@ -264,6 +267,24 @@ def reconcile(context, instance_uuid, event='reload'):
         _warn_of_conflict(context, instance_uuid, number)
     return follow(context, instance_uuid, number, primitive.compact(text),
                   event) or number
+
+
+def _is_made_of(context, last, digest):
+    """Whether Nova's row has what a pending revision was made of.
+
+    Or a pending one before it, which has been brought there, by a process
+    that has not come to taking the mark off.
+
+    :param last: a row of the table request_spec
+    :param digest: of Nova's row
+    """
+    if last.base_digest == digest:
+        return True
+    made_of = itertools.takewhile(
+        lambda one: one.base_digest == last.base_digest,
+        reversed(history(context, last.instance_uuid)))
+    return any(primitive.digest_if_readable(one.spec) == digest
+               for one in made_of)
 
 
 def _warn_of_conflict(context, instance_uuid, number):
@@ -313,7 +334,8 @@ def _append(context, values):
 
 
 def _wait_for_others(context, session, instance_uuid):
-    # Nova's row, which they all have written, is a lock of the API database.
+    # There is no instance in the API database whose row could be locked. The
+    # unique key on (instance_uuid, revision) decides: who loses catches up.
     if not database.is_api(context):
         db_instance.lock(session, instance_uuid)
 

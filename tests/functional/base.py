@@ -26,6 +26,7 @@ from nova import context as nova_context
 from nova.db.api import api as api_db_api
 from nova.db.main import api as main_db_api
 from nova import objects
+from nova.objects import instance_mapping as stock_mapping
 from nova.policies import base as base_policies
 from nova.policies import servers as servers_policies
 from nova.tests.functional import integrated_helpers
@@ -55,6 +56,10 @@ class PluggedMixin:
     def setUp(self):
         if KIND:
             self.useFixture(databases.OfServer(KIND))
+        # With each connection SQLite reads the schema anew; oslo.db keeps
+        # none.
+        self.useFixture(fixtures.MonkeyPatch(
+            'sqlalchemy.pool.NullPool', sa.pool.QueuePool))
         super().setUp()
         self.context = nova_context.get_admin_context()
 
@@ -112,6 +117,18 @@ class PluggedMixin:
     def flavor_persisted(self, server_id):
         """Return the flavorid in Nova's own row."""
         return self.flavor_of(self.rows('request_specs', server_id)[0])
+
+    def wait_until_buried(self, server):
+        """Wait for the end of a build for which there is no host.
+
+        The server is shown as ERROR a little before its build goes.
+
+        :returns: the server
+        """
+        server = self._wait_for_state_change(server, 'ERROR')
+        self._wait_for_assert(lambda: self.assertEqual(
+            [], self.rows('build_request', server['id'])))
+        return server
 
     def everything(self, server_id):
         """Return {(database, table): number of rows}, of all that has any.
@@ -233,7 +250,35 @@ class CloudTestCase(PluggedMixin,
                 'schedule_and_build_instances', hold):
             yield let_go
 
+    def deleted_under_a_conductor_without_the_plugin(self):
+        """Delete a build, and return the id of the server.
+
+        The super-conductor then finds it gone, and deletes its mapping as
+        stock Nova does.
+        """
+        with self.held_builds() as let_go:
+            server_id = self.accept()['id']
+            self.api.delete_server(server_id)
+            with fixtures.MonkeyPatch(
+                    'nova_cells_persist.objects.instance_mapping.'
+                    'InstanceMapping._destroy_in_db',
+                    stock_mapping.InstanceMapping._destroy_in_db):
+                let_go()
+                self._wait_for_assert(lambda: self.assertEqual(
+                    [], self.rows('instance_mappings', server_id)))
+        return server_id
+
+    def skip_if_stock_cannot(self, action):
+        """Skip what stock Nova fails to do on PostgreSQL.
+
+        There it gives columns of integers booleans, when it archives a server
+        and when it copies one to another cell.
+        """
+        if KIND == 'postgresql':
+            self.skipTest('Stock Nova cannot %s on PostgreSQL' % action)
+
     def allow_cross_cell_resize(self):
+        self.skip_if_stock_cannot('move a server to another cell')
         self.policy.set_rules({
             servers_policies.CROSS_CELL_RESIZE: base_policies.RULE_ADMIN_API},
             overwrite=False)

@@ -187,6 +187,7 @@ class Deployment(fixtures.Fixture):
         are of
     :ivar options: {section: {option: value}} of nova.conf; change it before
         a process is started
+    :ivar variables: {name: value} for the environment of these
     """
 
     def __init__(self, prefix=sys.prefix):
@@ -198,6 +199,7 @@ class Deployment(fixtures.Fixture):
         self._site = os.path.join(self.path, 'site')
         os.mkdir(self._site)
         self._number = 0
+        self.variables = {}
         self.options = {
             'DEFAULT': {
                 'config_source': 'cells_persist',
@@ -339,7 +341,8 @@ class Deployment(fixtures.Fixture):
                 self._site, os.environ.get('PYTHONPATH')))),
             PYTHONWARNINGS='ignore',
             no_proxy='*',   # they talk to this machine only
-            XDG_CACHE_HOME=_scratch())   # where stevedore keeps its cache
+            XDG_CACHE_HOME=_scratch(),   # where stevedore keeps its cache
+            **self.variables)
         return env
 
 

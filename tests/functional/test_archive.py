@@ -100,7 +100,7 @@ class ArchiveTestCase(base.CloudTestCase):
     def test_server_in_cell0(self):
         server = self._build_server(networks='none', az='nova:nowhere')
         server = self.api.post_server({'server': server})
-        server = self._wait_for_state_change(server, 'ERROR')
+        server = self.wait_until_buried(server)
         self.assertIn(('cell0', 'request_spec'),
                       self.everything(server['id']))
         kept = self.contents(server['id'])

@@ -21,12 +21,14 @@ import threading
 
 import fixtures
 from oslo_utils import timeutils
+import testtools
 
 from nova import context as nova_context
 from nova import objects
 
 from nova_cells_persist.db import instance as db_instance
 from nova_cells_persist.db import request_spec as db_spec
+from nova_cells_persist.db import rows
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import record
 from nova_cells_persist.reconcile import audit
@@ -287,6 +289,31 @@ class HealTest(test_audit.AuditTestCase):
         for server_id in servers:
             self.assertEqual('ACTIVE',
                              self.api.get_server(server_id)['status'])
+
+    @testtools.skipUnless(base.KIND, 'SQLite locks no rows')
+    def test_saved_while_it_is_put_back(self):
+        server_id = self.boot(host='host1')['id']
+        self.saved(server_id, num_instances=3)
+        self.execute("UPDATE request_spec SET spec = '{' WHERE "
+                     'instance_uuid = :uuid', 'cell1', uuid=server_id)
+        self.heal('unreadable-copy')
+        write, saving = rows.write, []
+
+        def save_meanwhile(*args):
+            if not saving:
+                saving.append(threading.Thread(
+                    target=self.saved, args=(server_id,),
+                    kwargs={'num_instances': 7}, daemon=True))
+                saving[0].start()
+                saving[0].join(1)
+                self.assertTrue(saving[0].is_alive())   # it waits
+            write(*args)
+
+        with fixtures.MonkeyPatch('nova_cells_persist.db.rows.write',
+                                  save_meanwhile):
+            self.undo()
+        saving[0].join(DEADLINE)
+        self.assertEqual(7, self.spec(server_id).num_instances)
 
     def test_under_live_traffic(self):
         self._start_compute('host2', cell_name='cell1')

@@ -22,6 +22,7 @@ from nova import exception as nova_exc
 from nova import objects
 from nova.tests.functional.api import client as api_client
 from nova_cells_persist import conf as plugin_conf
+from nova_cells_persist.db import build_request as db_build
 from nova_cells_persist.db import models
 from nova_cells_persist import exception
 from tests.functional import base
@@ -123,6 +124,22 @@ class CreateTest(base.CloudTestCase):
         exc = self.assertRaises(exception.SpecTooLarge, large.create)
         self.assertIn(uuids.large, str(exc))
         self.assertEqual({}, self.everything(uuids.large))
+
+    def test_what_is_not_whole_can_be_written(self):
+        """A row is only looked at when it is read."""
+        objects.RequestSpec(self.context, instance_uuid=uuids.bare).create()
+        self.assertEqual({('api', 'request_specs'): 1,
+                          ('api', 'request_spec'): 1},
+                         self.everything(uuids.bare))
+
+    def test_what_has_no_cell_is_looked_for_in_none(self):
+        def nothing(context):
+            return base.DeadDatabase()
+
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova.db.main.api.get_context_manager', nothing))
+        self.assertRaises(nova_exc.RequestSpecNotFound, self.spec,
+                          uuids.nowhere)
 
     def test_the_spec_is_a_field_of_the_build(self):
         with self.held_builds():
@@ -226,6 +243,9 @@ class ShowBuildTest(base.CloudTestCase):
             shown, listed = self.details(server)
             self.assertEqual(server['id'], shown['id'])
             self.assertIsNotNone(listed)
+            row, = self.rows('build_request', server['id'])
+            # As its instance will have it.
+            self.assertNotRegex(str(row['created_at']), r'\.0*[1-9]')
             let_go()
             self._wait_for_state_change(server, 'ACTIVE')
         self.assertEqual(landed_in('cell1'), self.everything(server['id']))
@@ -327,6 +347,24 @@ class MirrorTest(base.CloudTestCase):
             let_go()
             self._wait_for_state_change(server, 'ACTIVE')
         self.assertEqual(landed_in('cell1'), self.everything(server['id']))
+
+    def test_renamed_when_it_is_gone(self):
+        """Gone since it was read; then Nova renames the instance."""
+        self.flags(mirror_build_requests=False, group='cells_persist')
+        update = db_build.update
+
+        def late(session, uuid, values):
+            db_build.delete(session, uuid)
+            return update(session, uuid, values)
+
+        with self.held_builds():
+            server = self.accept()
+            build = objects.BuildRequest.get_by_instance_uuid(
+                self.context, server['id'])
+            build.instance.display_name = 'new'
+            self.useFixture(fixtures.MonkeyPatch(
+                'nova_cells_persist.db.build_request.update', late))
+            self.assertRaises(nova_exc.BuildRequestNotFound, build.save)
 
     def test_deleted_without_a_mirror(self):
         self.no_mirror()

@@ -210,6 +210,7 @@ BREAKAGES = {
             'build_request', 'build_requests', 'build_request_item')],
         ('build',)),
     'mirror deleted': (delete_from('build_requests'), ('build',)),
+    'spec of a build lost': (delete_from('request_specs'), ('build',)),
     'all but the spec deleted': (lambda world, uuid, cell: [
         delete_from(table)(world, uuid, cell) for table in (
             'build_request', 'build_requests', 'build_request_item',
@@ -262,8 +263,8 @@ class HealTest(base.CloudTestCase):
         server = self.boot(host='host1')
         self._delete_server(server)
         states['deleted'] = server['id']
-        states['buried'] = self._wait_for_state_change(
-            self.accept(az='nova:nowhere'), 'ERROR')['id']
+        states['buried'] = self.wait_until_buried(
+            self.accept(az='nova:nowhere'))['id']
         self._wait_for_assert(lambda: self.assertEqual(
             ['create', 'resize'], [event for _, event in self.revisions(
                 states['resized'], 'cell1')]))
@@ -323,7 +324,7 @@ class HealTest(base.CloudTestCase):
             finding for case in self.cloud.cases()
             if case.uuid != self.states['build']
             for finding in findings.find(case)])
-        if not journal.is_written:
+        if not journal.has_changes:
             return
         # And all of it can be undone.
         for entry in undo.read(journal.path):

@@ -19,12 +19,14 @@ import fixtures
 import hypothesis
 from hypothesis import strategies
 from oslo_config import cfg
+from oslo_serialization import jsonutils
 from oslo_versionedobjects import exception as ovo_exc
 
 from nova import exception as nova_exc
 from nova.tests.functional.api import client
 
 from nova_cells_persist.objects import damage
+from nova_cells_persist.objects import primitive
 
 from tests.functional import base
 from tests.functional import command
@@ -62,12 +64,13 @@ class HostileTestCase(command.CommandMixin, test_list_servers.ListTestCase):
         if 'response_validation' in CONF.api:
             self.flags(response_validation='ignore', group='api')
 
-    def fitting(self, text):
-        return hostile.fitting(text, self.engine().dialect.name)
+    def fitting(self, text, column='spec'):
+        return hostile.fitting(text, self.engine().dialect.name, column)
 
     def damage(self, table, column, server_id, text):
         self.execute('UPDATE %s SET %s = :text WHERE instance_uuid = :uuid' %
-                     (table, column), uuid=server_id, text=self.fitting(text))
+                     (table, column), uuid=server_id,
+                     text=self.fitting(text, column))
 
     def logged(self, since):
         """Return what was logged, without where it comes from."""
@@ -147,6 +150,12 @@ class HostileBuildTest(HostileTestCase):
 
         run()
 
+    def test_only_what_nova_has_of_the_build_is_left(self):
+        for place in ('ours', 'spec', 'revision'):
+            self.damage(*self.PLACES[place], self.bad['id'], '{broken')
+        self.check()
+        self.assertNotEqual({}, self.everything(self.bad['id']))
+
     def check(self):
         since = len(self.stdlog.logger.output)
         for detail in (False, True):
@@ -171,7 +180,7 @@ class HostileBuildTest(HostileTestCase):
         if 'unreadable-build' not in self.codes(self.bad['id']):
             return
         before = self.everything(self.bad['id'])
-        _, (row,) = self.listed(
+        _, (*_, row) = self.listed(
             'heal', 'unreadable-build', '--server', self.bad['id'],
             '--older-than', '0s', '--yes', '--undo-file', self.undo_file)
         if 'another Nova may have written it' in row['Repair']:
@@ -241,6 +250,20 @@ class HostileSpecTest(HostileTestCase):
 
         run()
 
+    def test_an_image_without_fields(self):
+        """Nova makes an object of it, and cannot use that."""
+        whole = jsonutils.loads(
+            self.before['request_specs', None][0]['spec'])
+        whole[primitive.DATA]['image'][primitive.DATA] = []
+        text = jsonutils.dumps(whole)
+        self.execute('UPDATE request_specs SET spec = :text '
+                     'WHERE instance_uuid = :uuid', uuid=self.bad['id'],
+                     text=text)
+        self.execute('UPDATE request_spec SET spec = :text '
+                     'WHERE instance_uuid = :uuid', 'cell1',
+                     uuid=self.bad['id'], text=text)
+        self.check(text)
+
     def check(self, text):
         # What names it comes first: to list it may mend it.
         self.commands(self.bad['id'])
@@ -298,7 +321,7 @@ class HostileMoveTest(HostileTestCase):
 
     def test_resize_and_revert(self):
         for text in hostile.WHOLE[:3] + (
-                hostile.nested(100000), 'x' * 2 ** 23):
+                hostile.nested(100000), 'x' * 2 ** 24):
             server = self.resize(text)
             self.assert_flavor(server, 1)
             self._revert_resize(server)

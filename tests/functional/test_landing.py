@@ -20,7 +20,11 @@ from nova import objects
 from nova_cells_persist.db import database
 from nova_cells_persist.db import models
 from nova_cells_persist.objects import reload
+from nova_cells_persist.objects import revision
 from tests.functional import base
+
+
+FOLLOW = 'nova_cells_persist.objects.revision.follow'
 
 
 class LandingTest(base.CloudTestCase):
@@ -48,8 +52,8 @@ class LandingTest(base.CloudTestCase):
         with self.held_builds():
             server = self.accept()
             row, = self.rows('request_spec', server['id'])
-            for revision in (1, 2):
-                left = dict(row, revision=revision, event='stale')
+            for number in (1, 2):
+                left = dict(row, revision=number, event='stale')
                 del left['id']
                 self.execute(
                     'INSERT INTO request_spec (%s) VALUES (%s)' % (
@@ -60,6 +64,42 @@ class LandingTest(base.CloudTestCase):
         self.assertEqual([], self.revisions(server['id']))
         self.assertEqual([(1, 'create')],
                          self.revisions(server['id'], 'cell1'))
+
+    def save(self, server, az):
+        spec = self.spec(server['id'])
+        spec.availability_zone = az
+        spec.save()
+
+    def test_saved_while_it_lands(self):
+        follow = revision.follow
+
+        def late(*args):
+            with fixtures.MonkeyPatch(FOLLOW, follow):
+                self.map_to(server, 'cell1')
+            return follow(*args)
+
+        with self.held_builds():
+            server = self.accept()
+            with fixtures.MonkeyPatch(FOLLOW, late):
+                self.save(server, 'zone')
+        self.assertEqual([], self.revisions(server['id']))
+        self.assertEqual([(1, 'create'), (2, 'save')],
+                         self.revisions(server['id'], 'cell1'))
+
+    def test_what_was_left_of_a_save_while_it_landed(self):
+        """It is not the history, which follows the server."""
+        server = self.boot(host='host1')
+        left = dict(self.rows('request_spec', server['id'], 'cell1')[0],
+                    revision=2)
+        del left['id']
+        self.execute('INSERT INTO request_spec (%s) VALUES (%s)' % (
+            ', '.join(left), ', '.join(':' + name for name in left)), **left)
+        for here, there in (('cell1', 'cell2'), ('cell2', 'cell1')):
+            self.map_to(server, there)
+            self.assertEqual([], self.revisions(server['id']))
+            self.assertEqual([], self.revisions(server['id'], here))
+            self.assertEqual([(1, 'create')],
+                             self.revisions(server['id'], there))
 
     def test_moves_and_comes_back(self):
         server = self.boot(host='host1')

@@ -101,8 +101,7 @@ class MergeTest(ListTestCase):
         """A server in a cell has been launched, one in cell0 never was."""
         self.boot(host='host1', name='launched')
         with self.no_host():
-            failed = self.accept({'name': 'failed'})
-            self._wait_for_state_change(failed, 'ERROR')
+            self.wait_until_buried(self.accept({'name': 'failed'}))
         with self.held_builds():
             self.named('a', 'b')
             for key in ('launched_at', 'updated_at', 'access_ip_v4'):

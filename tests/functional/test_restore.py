@@ -649,6 +649,25 @@ class EditorsTest(RestoreTestCase):
             'server': {'pinned_availability_zone': None}})
         self.assert_saved(server, 'availability_zone', None)
 
+    def test_pin_that_is_refused(self):
+        """The answer is Nova's, and nothing is done before it."""
+        server = self.boot(host='host1')
+        self.save_pending(server)
+        for body in (None, [], 'x', {'server': []},
+                     {'server': {'pinned_availability_zone': 1}}):
+            exc = self.assertRaises(
+                client.OpenStackApiException, self.api.api_put,
+                '/servers/' + server['id'], body)
+            self.assertEqual(400, exc.response.status_code, body)
+        self.api.microversion = '2.90'
+        exc = self.assertRaises(
+            client.OpenStackApiException, self.api.put_server, server['id'],
+            {'server': {'pinned_availability_zone': 'nova'}})
+        self.assertEqual(400, exc.response.status_code)
+        self.assert_events(server, 'create', 'save')
+        self.assertTrue(
+            self.rows('request_spec', server['id'], 'cell1')[-1]['pending'])
+
     def test_rename(self):
         server = self.boot(host='host1')
         self.save_pending(server)

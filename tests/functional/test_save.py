@@ -13,18 +13,25 @@
 """Saving and reloading: the database is chosen by the context."""
 
 import fixtures
+from oslo_db import exception as db_exc
 from oslo_serialization import jsonutils
 from oslo_versionedobjects import exception as ovo_exc
+from sqlalchemy import exc as sa_exc
 
 from nova import exception as nova_exc
 from nova import objects
 from nova.scheduler.client import query
 from nova_cells_persist.db import models
 from nova_cells_persist import exception
+from nova_cells_persist.objects import heal
+from nova_cells_persist.objects import operation
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import reload
 from nova_cells_persist.objects import revision
 from tests.functional import base
+
+
+FOLLOW = 'nova_cells_persist.objects.revision.follow'
 
 
 class SpecTestCase(base.CloudTestCase):
@@ -302,6 +309,39 @@ class CellLevelSaveTest(SpecTestCase):
                 '11111111-1111-1111-1111-111111111111', context)
 
 
+class OvertakenTest(SpecTestCase):
+
+    def test_the_revision_of_another_is_not_ours(self):
+        """Who fails must not take back what another has saved."""
+        server = self.boot(host='host1')
+        follow = revision.follow
+
+        def late(*args):
+            with fixtures.MonkeyPatch(FOLLOW, follow), operation.during('b'):
+                self.save_az(server, 'theirs')
+            return follow(*args)
+
+        with operation.during('a') as ours:
+            with fixtures.MonkeyPatch(FOLLOW, late):
+                self.save_az(server, 'ours')
+        self.assertIsNone(ours.revision)
+        self.assertEqual('theirs', self.az_of_newest(server))
+        self.assertEqual([(1, 'create'), (2, 'b')],
+                         self.revisions(server['id'], 'cell1'))
+
+    def test_no_connection_is_free(self):
+        server = self.boot(host='host1')
+
+        def no_connection(*args):
+            raise sa_exc.TimeoutError('QueuePool limit of size 5 reached')
+
+        with fixtures.MonkeyPatch(
+                'nova_cells_persist.db.request_spec.insert', no_connection):
+            self.save_az(server, 'zone')
+        self.assertEqual('zone', self.az_persisted(server))
+        self.assertIn('QueuePool limit', self.stdlog.logger.output)
+
+
 class ReloadTest(SpecTestCase):
 
     def test_promotes_a_pending_revision(self):
@@ -331,6 +371,28 @@ class ReloadTest(SpecTestCase):
         self.assertEqual([2], self.pending(server))
         self.assertIn('The API database wins; revision 2 stays in the '
                       'history', self.stdlog.logger.output)
+
+    def test_goes_on_from_one_that_kept_its_mark(self):
+        server = self.boot(host='host1')
+        with self.cell_level('cell1') as context:
+            self.save_az(server, 'one', context)
+
+        def fail(*args):
+            raise db_exc.DBConnectionError('gone')
+
+        with self.targeted('cell1') as cctxt:
+            with fixtures.MonkeyPatch(
+                    'nova_cells_persist.db.request_spec.clear_pending', fail):
+                reload.reload(cctxt, server['id'])
+            self.assertEqual('one', self.az_persisted(server))
+            with self.cell_level('cell1') as context:
+                self.save_az(server, 'two', context)
+            self.assertEqual([2, 3], self.pending(server))
+            reload.reload(cctxt, server['id'])
+        self.assertEqual('two', self.az_persisted(server))
+        self.assertEqual([], self.pending(server))
+        self.assertEqual([(1, 'create'), (2, 'save'), (3, 'save')],
+                         self.revisions(server['id'], 'cell1'))
 
     def with_az(self, server, az):
         row, = self.rows('request_specs', server['id'])
@@ -433,6 +495,52 @@ class MoveTest(SpecTestCase):
         self.assertEqual('VERIFY_RESIZE', server['status'])
 
 
+class LegacyTest(SpecTestCase):
+    """Nova's row was written before Victoria: Nova saves it when read."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.boot(host='host1')
+        cell = objects.InstanceNUMACell(
+            id=0, cpuset=set(), pcpuset={0}, memory=512,
+            cpu_policy='dedicated')
+        spec = self.spec(self.server['id'])
+        spec.numa_topology = objects.InstanceNUMATopology(cells=[cell])
+        spec.save()
+        self.before = self.revisions(self.server['id'], 'cell1')
+        row, = self.rows('request_specs', self.server['id'])
+        legacy = jsonutils.loads(row['spec'])
+        topology = legacy[primitive.DATA]['numa_topology'][primitive.DATA]
+        topology['cells'][0]['nova_object.version'] = '1.4'
+        fields = topology['cells'][0][primitive.DATA]
+        fields['cpuset'] = fields.pop('pcpuset')
+        self.execute('UPDATE request_specs SET spec = :spec',
+                     spec=jsonutils.dumps(legacy))
+
+    def assert_migrated(self, spec):
+        self.assertEqual({0}, spec.numa_topology.cells[0].pcpuset)
+        row, = self.rows('request_specs', self.server['id'])
+        self.assertIn('pcpuset', row['spec'])
+        self.assertEqual(self.before,
+                         self.revisions(self.server['id'], 'cell1'))
+        self.assertNotIn('cannot be read', self.stdlog.logger.output)
+
+    def test_read(self):
+        self.assert_migrated(self.spec(self.server['id']))
+
+    def test_read_in_a_list(self):
+        if not hasattr(objects.RequestSpec, 'get_by_instance_uuids'):
+            self.skipTest('this Nova reads one at a time')
+        self.assert_migrated(*objects.RequestSpec.get_by_instance_uuids(
+            self.context, [self.server['id']]))
+
+    def test_read_while_its_cell_is_down(self):
+        with self.dead_cell('cell1'):
+            spec = self.spec(self.server['id'])
+        self.assert_migrated(spec)
+        self.assertNotIn('left to be healed', self.stdlog.logger.output)
+
+
 class OtherCopyTest(SpecTestCase):
     """Nova's row is missing or cannot be read."""
 
@@ -463,6 +571,40 @@ class OtherCopyTest(SpecTestCase):
         self.assertEqual('one', self.az_persisted(server))
         self.assertEqual([], self.pending(server))
 
+    def test_rebuilt_by_another_meanwhile(self):
+        """And saved: what was found here is not the newest any more."""
+        server = self.boot(host='host1')
+        for how in ('DELETE FROM request_specs',
+                    "UPDATE request_specs SET spec = '{broken'"):
+            self.execute(how)
+            looked_for = heal._source
+
+            def slowly(context, uuid):
+                found = looked_for(context, uuid)
+                with fixtures.MonkeyPatch(
+                        'nova_cells_persist.objects.heal._source',
+                        looked_for):
+                    self.save_az(server, how)
+                return found
+
+            with fixtures.MonkeyPatch(
+                    'nova_cells_persist.objects.heal._source', slowly):
+                self.assertEqual(
+                    how, self.spec(server['id']).availability_zone)
+            self.assertEqual(how, self.az_persisted(server))
+            self.assertEqual('save', self.revisions(
+                server['id'], 'cell1')[-1][1])
+
+    def test_why_the_cell_did_not_give_its_copy(self):
+        server = self.boot(host='host1')
+        self.execute('DELETE FROM request_specs')
+        self.execute('DROP TABLE request_spec', cell='cell1')
+        self.assertRaises(nova_exc.RequestSpecNotFound,
+                          self.spec, server['id'])
+        self.assertIn('did not give its copy: it has no table request_spec, '
+                      'run "nova-cells-persist db sync" first',
+                      self.stdlog.logger.output)
+
     def test_missing_row_of_a_build(self):
         with self.held_builds() as let_go:
             server = self.accept(host='host1')
@@ -471,6 +613,21 @@ class OtherCopyTest(SpecTestCase):
                              self.spec(server['id']).instance_uuid)
             self.assertEqual(1, len(self.rows('request_specs',
                                               server['id'])))
+            let_go()
+            self._wait_for_state_change(server, 'ACTIVE')
+
+    def test_both_copies_of_a_build_gone(self):
+        group = self.create_group()
+        with self.held_builds() as let_go:
+            server = self.accept(hints={'group': group}, host='host1')
+            before, = self.rows('request_specs', server['id'])
+            self.execute("UPDATE request_specs SET spec = '{broken'")
+            self.execute("UPDATE request_spec SET spec = '{broken'")
+            spec = self.spec(server['id'])
+            self.assertEqual(group, spec.instance_group.uuid)
+            self.assertEqual(server['id'],
+                             self.api.get_server(server['id'])['id'])
+            self.assert_reconstructed(server, before)
             let_go()
             self._wait_for_state_change(server, 'ACTIVE')
 
@@ -554,7 +711,10 @@ class OtherCopyTest(SpecTestCase):
                          self.revisions(server['id'], 'cell1'))
         self.assertIn('rebuilt from the server itself',
                       self.stdlog.logger.output)
-        # Only what nothing but the request said is lost.
+        self.assert_reconstructed(server, before)
+
+    def assert_reconstructed(self, server, before):
+        """Only what nothing but the request said is lost."""
         was, now = (primitive.data(row['spec']) for row in (
             before, self.rows('request_specs', server['id'])[0]))
         for field in set(was) - {'availability_zone', 'flavor', 'image',

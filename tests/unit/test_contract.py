@@ -129,6 +129,16 @@ class RestoredTest(ContractTestCase):
         self.assertEqual(primitive.data(spec(1, zone='there')),
                          self.restored(flavor(1)))
 
+    def test_damaged_revision(self):
+        """Nothing is taken from it, and nothing is taken back over it."""
+        for text in ('{', '[]', spec(1).replace('"flavor"', '"colour"')):
+            self.history = []
+            self.add('create', spec(1, zone='here'))
+            self.add('save', text)
+            self.add('resize', spec(2, zone='there'))
+            self.assertEqual(primitive.data(spec(1, zone='there')),
+                             self.restored(flavor(1)))
+
     def test_failed_revision(self):
         self.add('create', spec(1, zone='here', hint='old'))
         self.add('unshelve', spec(1, zone='there', hint='old'))

@@ -13,6 +13,7 @@
 """A hook on a module that is made for the test."""
 
 import importlib
+import itertools
 import os
 import sys
 import types
@@ -23,7 +24,9 @@ from oslotest import base
 from nova_cells_persist import exception
 from nova_cells_persist.hooks import base as hooks_base
 
-NAME = 'module_for_a_hook'
+# A name for each test: wrapt before 1.15 takes what was imported once to be
+# there for good.
+NAMES = map('module_for_a_hook_%d'.__mod__, itertools.count())
 
 SOURCE = '''
 def function(word):
@@ -46,7 +49,6 @@ class Thing:
 
 
 class Shout(hooks_base.Hook):
-    module = NAME
     attributes = ('function', 'Thing.method', 'Thing.class_method',
                   'Thing.static_method')
 
@@ -66,15 +68,18 @@ class HookTestCase(base.BaseTestCase):
 
     def setUp(self):
         super().setUp()
+        self.name = next(NAMES)
+        self.useFixture(fixtures.MonkeyPatch(
+            'tests.unit.test_hook.Shout.module', self.name))
         path = self.useFixture(fixtures.TempDir()).path
-        with open(os.path.join(path, NAME + '.py'), 'w') as file:
+        with open(os.path.join(path, self.name + '.py'), 'w') as file:
             file.write(SOURCE)
         self.useFixture(fixtures.MonkeyPatch('sys.path', [path] + sys.path))
         importlib.invalidate_caches()
-        self.addCleanup(sys.modules.pop, NAME, None)
+        self.addCleanup(sys.modules.pop, self.name, None)
 
     def _import(self):
-        return importlib.import_module(NAME)
+        return importlib.import_module(self.name)
 
     def _originals(self, module):
         return {(owner, name): vars(owner)[name]
@@ -114,7 +119,7 @@ class HookTestCase(base.BaseTestCase):
     def test_module_that_is_imported_later(self):
         hook = Shout('shout')
         hook.apply()
-        self.assertNotIn(NAME, sys.modules)
+        self.assertNotIn(self.name, sys.modules)
         module = self._import()
         self.assertShouted(module)
         hook.undo()
@@ -156,7 +161,7 @@ class HookTestCase(base.BaseTestCase):
         module = self._import()
         hook = Missing('missing')
         exc = self.assertRaises(exception.HookTargetMissing, hook.apply)
-        self.assertEqual({'module': NAME, 'attribute': 'Thing.nothing',
+        self.assertEqual({'module': self.name, 'attribute': 'Thing.nothing',
                           'hook': 'missing'}, exc.data)
         hook.undo()
         self.assertPlain(module)
@@ -166,7 +171,7 @@ class HookTestCase(base.BaseTestCase):
         self.addCleanup(hook.undo)
         hook.apply()
         exc = self.assertRaises(SystemExit, self._import)
-        self.assertIn('%s has no Thing.nothing' % NAME, str(exc))
+        self.assertIn('%s has no Thing.nothing' % self.name, str(exc))
         self.assertNotIn('\n', str(exc))
 
     def test_optional_attribute(self):
