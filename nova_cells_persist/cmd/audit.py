@@ -13,6 +13,7 @@
 """nova-cells-persist audit, heal, purge and undo."""
 
 import collections
+import datetime
 import itertools
 import operator
 
@@ -24,6 +25,14 @@ from nova_cells_persist.cmd import main
 from nova_cells_persist.cmd import options
 from nova_cells_persist import exception
 from nova_cells_persist.reconcile import codes
+
+#: What lies at most between the mapping of a server to its cell and the
+#: removal of its build. If that is gone before a conductor removes it, the
+#: conductor takes the server for deleted by its owner, and deletes it.
+LANDING = datetime.timedelta(seconds=60)
+
+#: How many findings are listed.
+SHOWN = 1000
 
 
 class _OverServers(lister.Lister):
@@ -38,10 +47,10 @@ class _OverServers(lister.Lister):
             'long')
         options.add_sleep(parser)
         parser.add_argument(
-            '--server', metavar='UUID',
+            '--server', metavar='UUID', type=options.server_uuid,
             help='Only that server.')
         parser.add_argument(
-            '--after', metavar='UUID', default='',
+            '--after', metavar='UUID', type=options.server_uuid,
             help='Only servers whose uuid comes after that one: where a run '
                  'was interrupted.')
         parser.add_argument(
@@ -53,9 +62,9 @@ class _OverServers(lister.Lister):
             help='How many processes look. Default: one for each processor '
                  'if there are many servers, else one.')
         parser.add_argument(
-            '--show', metavar='N', type=options.positive, default=1000,
+            '--show', metavar='N', type=options.positive, default=SHOWN,
             help='List no more than that many; all are counted. '
-                 'Default: %(default)s.')
+                 'Default: %d.' % SHOWN)
         return parser
 
     def take_action(self, parsed_args):
@@ -66,14 +75,20 @@ class _OverServers(lister.Lister):
         self._shown = []
         self._last = parsed_args.after
         self.since = timeutils.utcnow() - parsed_args.older_than
-        self.cloud = audit.Cloud(context.get_admin_context(),
-                                 parsed_args.empty_cell)
+        self.cloud = audit.Cloud(
+            context.get_admin_context(), parsed_args.empty_cell,
+            landed_before=self.landed_before(parsed_args))
         self.begin(parsed_args)
         try:
             self._look(parsed_args)
         except KeyboardInterrupt:
-            self._status = main.FINDINGS
-            self.say('Interrupted. To go on there: --after %s' % self._last)
+            self.worsen(main.FINDINGS)
+            self.say('Interrupted. %s' % self._where_to_go_on())
+        except exception.EndOfRun as exc:
+            if not self._shown:
+                raise
+            self.worsen(main.ERRORS)
+            self.say('%s %s' % (exc, self._where_to_go_on()))
         finally:
             self.end()
         self.say('%s.' % (', '.join('%d %s' % (count, what) for what, count
@@ -81,8 +96,13 @@ class _OverServers(lister.Lister):
                           'Nothing found'))
         return self.columns, self._shown
 
+    def _where_to_go_on(self):
+        return ('To go on there: --after %s' % self._last if self._last
+                else 'Run it again to begin anew.')
+
     def _look(self, args):
-        servers = 1 if args.server else self.cloud.number_of_servers()
+        servers = (self.cloud.number_of_servers()
+                   if args.server is None else 1)
         with self.app.progress(servers) as bar:
             for lot in self._lots(args, servers):
                 for uuid, found in itertools.groupby(
@@ -93,12 +113,16 @@ class _OverServers(lister.Lister):
                 bar.update(lot.servers)
 
     def _lots(self, args, servers):
+        from nova_cells_persist.reconcile import audit
         from nova_cells_persist.reconcile import search
         wanted = self.wanted(args)
-        if not args.server:
-            return search.search(self.cloud, servers, wanted, args.after,
-                                 self.since, args.sleep, args.workers)
+        if args.server is None:
+            return search.search(self.cloud, servers, wanted,
+                                 args.after or audit.FIRST, self.since,
+                                 args.sleep, args.workers)
         case = self.cloud.case(args.server, self.since)
+        if not case.is_known:
+            raise exception.NothingOfServer(instance_uuid=args.server)
         return [search.Lot(1, case.uuid, [
             finding for finding in self.cloud.findings(case)
             if finding.code in wanted])]
@@ -106,6 +130,13 @@ class _OverServers(lister.Lister):
     def wanted(self, args):
         """Return the codes that are looked for."""
         return frozenset(codes.MEANINGS)
+
+    def landed_before(self, args):
+        """Return when a server was mapped that has landed; None if any has.
+
+        :returns: a datetime or None
+        """
+        return None
 
     def begin(self, args):
         """Prepare for it."""
@@ -167,8 +198,22 @@ class Audit(_OfCodes):
 
     def look_at(self, args, uuid, found):
         for finding in found:
-            self.tell(args, finding[:4], finding.code)
+            self.tell(args, finding.shown, finding.code)
             self.worsen(main.FINDINGS)
+
+
+#: What a repair leaves to others, and has not failed in.
+_LEFT_TO_DO = (exception.ByHand, exception.ServerBusy,
+               exception.AllocationsLeft)
+
+
+def _outcome(reason):
+    """Return in words as what a repair is counted."""
+    if reason is None:
+        return 'mended'
+    if isinstance(reason, exception.AllocationsLeft):
+        return 'mended, allocations left'
+    return 'not mended'
 
 
 class _Mending(_OverServers):
@@ -186,6 +231,9 @@ class _Mending(_OverServers):
                  'Default: a new file in the current folder.')
         return parser
 
+    def landed_before(self, args):
+        return timeutils.utcnow() - LANDING if args.server is None else None
+
     def begin(self, args):
         from nova_cells_persist.reconcile import undo
         self._journal = undo.Journal(args.undo_file)
@@ -193,26 +241,25 @@ class _Mending(_OverServers):
     def look_at(self, args, uuid, found):
         if not args.yes:
             for finding in found:
-                self.tell(args, finding[:4] + ('proposed',),
-                          '%s proposed' % finding.code)
+                result = 'by hand' if finding.by_hand else 'proposed'
+                self.tell(args, finding.shown + (result,),
+                          '%s %s' % (finding.code, result))
                 self.worsen(main.FINDINGS)
             return
         from nova_cells_persist.reconcile import repair
         for finding, reason in repair.mend(
                 self.cloud, uuid, self.wanted(args), self.since,
                 self._journal):
-            self.tell(args, finding[:4] + (
+            self.tell(args, finding.shown + (
                 'mended' if reason is None else str(reason),),
-                '%s %s' % (finding.code,
-                           'mended' if reason is None else 'not mended'))
+                '%s %s' % (finding.code, _outcome(reason)))
             if reason is not None:
                 self.worsen(main.FINDINGS if isinstance(
-                    reason, (exception.ByHand, exception.ServerBusy))
-                    else main.ERRORS)
+                    reason, _LEFT_TO_DO) else main.ERRORS)
 
     def end(self):
         self._journal.close()
-        if self._journal.is_written:
+        if self._journal.has_changes:
             self.say('All of it can be put back with: nova-cells-persist '
                      'undo %s' % self._journal.path)
 
@@ -221,7 +268,9 @@ class Heal(_Mending, _OfCodes):
     """Mend what audit finds.
 
     Without --yes it only says what it would do, and the exit status is 1 if
-    that is anything. Each finding is checked again before it is mended.
+    that is anything. Each finding is checked again before it is mended. The
+    build of a server that came to its cell within this minute is left alone,
+    unless it is named with --server: a conductor may be about to remove it.
     """
 
 
@@ -229,7 +278,8 @@ class Purge(_Mending):
     """Remove what belongs to no server any more.
 
     Request specs, revisions, mappings and builds that were left behind. As
-    "heal" does it, without --yes it only says what it would do.
+    "heal" does it, without --yes it only says what it would do, and the build
+    of a server that came to its cell within this minute is left alone.
     """
 
     older_than = '90d'
@@ -252,7 +302,13 @@ class Undo(command.Command):
         parser.add_argument(
             '--force', action='store_true',
             help='Put back the rows of servers that were changed since, too, '
-                 'and of those whose repair was cut short.')
+                 'and of those whose repair was cut short. No server is '
+                 'deleted from a cell, but for one that the repair has '
+                 'written there.')
+        parser.add_argument(
+            '--undo-file', metavar='PATH',
+            help='Where what --force overwrites is written first. Default: a '
+                 'new file in the current folder.')
         return parser
 
     def take_action(self, parsed_args):
@@ -261,14 +317,34 @@ class Undo(command.Command):
         from nova_cells_persist.reconcile import undo
         entries = undo.read(parsed_args.file)
         cloud = audit.Cloud(context.get_admin_context())
-        failed = []
+        journal = undo.Journal(parsed_args.undo_file)
+        try:
+            return self._undo_all(cloud, entries,
+                                  journal if parsed_args.force else None)
+        finally:
+            journal.close()
+            if journal.has_changes:
+                self.app.stderr.write(
+                    'What was overwritten can be put back with: '
+                    'nova-cells-persist undo %s\n' % journal.path)
+
+    def _undo_all(self, cloud, entries, journal):
+        from nova_cells_persist.reconcile import undo
+        failed, status = [], 0
         for entry in entries:
             try:
-                done = undo.undo(cloud, entry, parsed_args.force)
+                done = undo.undo(cloud, entry, journal)
                 self.app.stdout.write('%s %s: %s\n' % (
                     entry['uuid'], entry['code'],
                     'put back' if done else 'is as it was'))
-            except exception.ChangedSince as exc:
+            except (exception.DatabaseError, exception.UndoFile) as exc:
+                failed.append(exc)
+                break   # the next one would not fare better
+            except exception.AllocationsNotPutBack as exc:
+                self.app.stdout.write('%s\n' % exc)
+                status = main.FINDINGS
+            except exception.CellsPersistException as exc:
                 failed.append(exc)
         if failed:
             raise exception.SeveralErrors(errors=failed)
+        return status

@@ -81,8 +81,8 @@ class Show(show.ShowOne):
 class Explain(lister.Lister):
     """Tell the story of one server, from all databases in the order of time.
 
-    In the end what is missing or wrong, and the command that would mend it;
-    the exit status is 1 then.
+    In the end what is missing or wrong, and the command that would mend it,
+    or what has to be done by hand; the exit status is 1 then.
     """
 
     def get_parser(self, prog_name):
@@ -97,18 +97,24 @@ class Explain(lister.Lister):
         from nova_cells_persist.reconcile import audit
         from nova_cells_persist.reconcile import story
         events, self._found = story.tell(
-            audit.Cloud(_admin(), ()), parsed_args.uuid,
+            # What heal would not believe of an empty cell, it says itself.
+            audit.Cloud(_admin()), parsed_args.uuid,
             timeutils.utcnow() - parsed_args.older_than)
         return ('Time', 'Database', 'What'), [
             (event.at and str(event.at), event.database, event.what)
             for event in events] + [
-            (None, 'all', '%s: %s. To %s: nova-cells-persist heal %s '
-             '--server %s --older-than %ds --yes' % (
-                 finding.code, finding.evidence, finding.repair,
-                 finding.code, finding.uuid,
-                 parsed_args.older_than.total_seconds()))
+            (None, 'all', _explained(finding, parsed_args.older_than))
             for finding in self._found]
 
     def run(self, parsed_args):
         return super().run(parsed_args) or (
             main.FINDINGS if self._found else 0)
+
+
+def _explained(finding, older_than):
+    wrong = '%s: %s.' % (finding.code, finding.evidence)
+    if finding.by_hand:
+        return '%s To do by hand: %s.' % (wrong, finding.repair)
+    return ('%s To %s: nova-cells-persist heal %s --server %s --older-than '
+            '%ds --yes' % (wrong, finding.repair, finding.code, finding.uuid,
+                           older_than.total_seconds()))

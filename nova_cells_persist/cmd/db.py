@@ -40,15 +40,16 @@ class _Schemas:
                  'given several times.')
         return parser
 
-    def for_each(self, args, function):
+    def for_each(self, chosen, function):
         """Call function(schema) for each database that was asked for.
 
         One that cannot be used does not keep the others from theirs: run()
         names it in the end.
 
+        :param chosen: as of _chosen()
         :returns: an iterator of (schema name, what the function returned)
         """
-        for name, open_schema in _chosen(args):
+        for name, open_schema in chosen:
             try:
                 yield name, function(open_schema())
             except exception.CellsPersistException as exc:
@@ -109,10 +110,7 @@ def _cells(wanted):
             database='list of cells in the API database',
             reason=reason.of(exc))
     for name in wanted:
-        if not any(name in (cell.name, cell.uuid) for cell in mappings):
-            raise exception.UnknownCell(
-                name=name, known=', '.join(
-                    cell.name or cell.uuid for cell in mappings) or 'none')
+        migration.cell_named(mappings, name)
     return [(database.name_of(cell),
              functools.partial(migration.mapped_schema, cell))
             for cell in mappings
@@ -131,7 +129,7 @@ class Sync(_Schemas, command.Command):
         def sync(schema):
             return schema.sync(), schema.needed
 
-        for name, (before, after) in self.for_each(parsed_args, sync):
+        for name, (before, after) in self.for_each(_chosen(parsed_args), sync):
             self.app.stdout.write(
                 '%s: %s\n' % (name, 'is at version %s' % after
                               if before == after else
@@ -144,7 +142,7 @@ class Version(_Schemas, lister.Lister):
 
     def take_action(self, parsed_args):
         found = self.for_each(
-            parsed_args,
+            _chosen(parsed_args),
             lambda schema: (schema.version() or 'none', schema.needed))
         return (('Database', 'Version', 'Needed'),
                 [(name,) + versions for name, versions in found])
@@ -157,7 +155,7 @@ class Check(_Schemas, lister.Lister):
     """
 
     def take_action(self, parsed_args):
-        found = self.for_each(parsed_args,
+        found = self.for_each(_chosen(parsed_args),
                               lambda schema: schema.differences())
         rows = [(name, difference) for name, differences in found
                 for difference in differences]
@@ -173,28 +171,54 @@ class Drop(_Schemas, command.Command):
     """Drop the tables with all that is in them, to remove the plugin.
 
     Switch the plugin off in every nova.conf first and restart the services.
-    Nova's own tables are left alone.
+    Nova's own tables are left alone. Nothing is dropped anywhere if a
+    database has builds in flight that Nova has no row of, or pending
+    revisions, unless --force.
     """
 
     def get_parser(self, prog_name):
         parser = super().get_parser(prog_name)
         parser.add_argument('--yes', action='store_true',
                             help='Do not ask.')
+        parser.add_argument(
+            '--force', action='store_true',
+            help='Drop them whatever would be lost.')
         return parser
 
     def take_action(self, parsed_args):
-        if not parsed_args.yes and not self._confirmed(parsed_args):
+        chosen = _chosen(parsed_args)
+        if not parsed_args.force:
+            chosen = self._without_loss(chosen)
+        if chosen and not parsed_args.yes and not self._confirmed(chosen):
             raise exception.NotConfirmed()
         for name, dropped in self.for_each(
-                parsed_args, lambda schema: schema.drop()):
+                chosen, lambda schema: schema.drop()):
             self.app.stdout.write(
                 '%s: %s\n' % (name, 'dropped ' + ', '.join(dropped)
                               if dropped else 'has no table of the plugin'))
 
-    def _confirmed(self, parsed_args):
-        names = ', '.join(name for name, _ in _chosen(parsed_args))
+    def _without_loss(self, chosen):
+        """Return those of the databases that could be looked at.
+
+        :raises: SeveralErrors if one of them has what nothing else has
+        """
+        found = list(self.for_each(
+            chosen, lambda schema: (schema, schema.only_here())))
+        lost = [exception.OnlyHere(database=name, what=', '.join(
+            '%d %s' % (number, what) for what, number in only_here.items()))
+            for name, (_, only_here) in found if only_here]
+        if lost:
+            raise exception.SeveralErrors(errors=lost + self._failed)
+        return [(name, lambda schema=schema: schema)
+                for name, (schema, _) in found]
+
+    def _confirmed(self, chosen):
+        from nova_cells_persist.db import models
         self.app.stdout.write(
-            'Every revision of every request spec in the %s will be lost. '
-            'Type "yes" to drop the tables: ' % names)
+            'The tables %s in the %s will be dropped, with every revision of '
+            'every request spec, and every build, that is in them. Type '
+            '"yes" to drop them: ' % (
+                ', '.join(sorted(models.TABLE_NAMES)),
+                ', '.join(name for name, _ in chosen)))
         self.app.stdout.flush()
         return self.app.stdin.readline().strip().lower() == 'yes'

@@ -12,15 +12,12 @@
 
 """nova-cells-persist spec: the request spec of a server, and its revisions."""
 
-import contextlib
-
 from cliff import command
 from cliff import lister
 from cliff import show
 
 from nova_cells_persist.cmd import main
 from nova_cells_persist.cmd import options
-from nova_cells_persist import exception
 
 
 class _OfServer:
@@ -58,24 +55,32 @@ class Show(_OfServer, show.ShowOne):
     def take_action(self, parsed_args):
         from nova_cells_persist.reconcile import fields
         server = self.server(parsed_args)
-        text, origin = _spec(server, parsed_args.revision)
-        with _readable(server, origin):
+        text, origin, legible = _spec(server, parsed_args.revision)
+        with legible:
             found = dict(origin, **fields.flat(text))
         return tuple(found), tuple(map(fields.shown, found.values()))
 
 
 def _spec(server, number):
-    """Return the JSON of a request spec, and a dict of where it is from."""
+    """Return the JSON of a request spec, and where it is from.
+
+    :returns: (the JSON; a dict of where it is from; a context manager in
+        which it is read)
+    """
     from nova_cells_persist.db import database
+    from nova_cells_persist.reconcile import legibility
     if number is None and server.nova_spec is not None:
-        return server.nova_spec, {'stored in': 'request_specs, %s' %
-                                  database.API_DATABASE}
+        return server.nova_spec, {
+            'stored in': 'request_specs, %s' % database.API_DATABASE
+        }, legibility.of(server.instance_uuid, database.API_DATABASE)
     found = (server.revisions[-1] if number is None
              else server.revision(number))
     return found.row.spec, {
         'stored in': 'request_spec, %s' % found.database,
         'revision': found.row.revision, 'event': found.row.event,
-        'saved at': str(found.row.created_at)}
+        'saved at': str(found.row.created_at)
+    }, legibility.of(server.instance_uuid, found.database,
+                     found.row.revision)
 
 
 class History(_OfServer, lister.Lister):
@@ -147,7 +152,8 @@ class Restore(_OfServer, command.Command):
     """Put back a revision of the request spec of a server.
 
     It becomes a new one, so nothing of the history is lost. What of it does
-    not describe the server as it is holds until the next move looks.
+    not describe the server as it is holds until the next move looks. One that
+    is damaged is not put back.
     """
 
     def get_parser(self, prog_name):
@@ -202,26 +208,15 @@ class Sync(_OfServer, command.Command):
 def _spec_and_instance(server):
     from nova import context
     from nova_cells_persist.reconcile import facts
-    text, origin = _spec(server, None)
+    text, _, legible = _spec(server, None)
     instance, group = server.instance(context.get_admin_context())
-    with _readable(server, origin):
+    with legible:
         claimed = facts.of_spec(text)
     return claimed, facts.of_instance(instance, group, claimed)
 
 
 def _fields(server, number):
     from nova_cells_persist.reconcile import fields
-    text, origin = _spec(server, number)
-    with _readable(server, origin):
+    text, _, legible = _spec(server, number)
+    with legible:
         return fields.flat(text)
-
-
-@contextlib.contextmanager
-def _readable(server, origin):
-    try:
-        yield
-    except ValueError as exc:
-        table, _, database = origin['stored in'].partition(', ')
-        raise exception.UnreadableRow(
-            table=table, database=database,
-            instance_uuid=server.instance_uuid, reason=exc)

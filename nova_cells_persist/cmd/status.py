@@ -14,6 +14,7 @@
 
 import collections
 import functools
+import logging
 import sys
 
 from oslo_config import cfg
@@ -21,16 +22,22 @@ from oslo_upgradecheck import upgradecheck
 
 from nova_cells_persist.cmd import main as command
 from nova_cells_persist import conf
+from nova_cells_persist.db import reason
 from nova_cells_persist import exception
-from nova_cells_persist import plugin
 from nova_cells_persist.reconcile import codes
 from nova_cells_persist.reconcile import traces
+from nova_cells_persist import releases
+
+LOG = logging.getLogger(__name__)
 
 #: How many rows may be left of servers that are gone.
 ORPHANS = 100
 
 #: Builds that Nova has no row of, which is nothing wrong.
 WITHOUT_MIRROR = 'build-without-mirror'
+
+#: Builds whose row in Nova's table is damaged; the plugin shows its own.
+UNREADABLE_MIRROR = 'unreadable-mirror'
 
 DRIVER = 'nova_cells_persist'
 
@@ -41,15 +48,37 @@ EVERYWHERE = cfg.BoolOpt(
          'in its configuration and started with it. Without that it would '
          'lose servers to turn off mirror_build_requests.')
 
+EMPTY = cfg.MultiStrOpt(
+    'empty-cell', metavar='NAME', default=[],
+    help='Believe that the cell of that name or uuid has no server, though '
+         'some are mapped to it; may be given several times.')
+
+
+def _guarded(check):
+    """Decorate a check: one that cannot be made is one that fails."""
+    @functools.wraps(check)
+    def guarded(self):
+        try:
+            return check(self)
+        except exception.CellsPersistException as exc:
+            return _result(str(exc))
+        except Exception as exc:
+            # Not what it says: that may be of a row, or of a password.
+            LOG.debug('%s', check.__name__, exc_info=True)
+            return _result('This could not be checked: %s. See where it is '
+                           'from with "nova-cells-persist --debug audit".' %
+                           type(exc).__name__)
+    return guarded
+
 
 class Checks(upgradecheck.UpgradeCommands):
     """Whether an upgrade, or the removal of the plugin, may begin."""
 
     def _nova(self):
-        first, last = plugin.SUPPORTED
-        return _result(not first <= plugin.nova_release() <= last and
+        first, last = releases.SUPPORTED
+        return _result(not first <= releases.nova_release() <= last and
                        'This is Nova %s; Nova %d to %d is supported.' %
-                       (plugin.nova_version(), first, last))
+                       (releases.nova_version(), first, last))
 
     def _configuration(self):
         if DRIVER in _drivers():
@@ -63,10 +92,7 @@ class Checks(upgradecheck.UpgradeCommands):
                 '[cells_persist]'))
 
     def _schema(self):
-        try:
-            return _result('; '.join(_schemas()))
-        except exception.CellsPersistException as exc:
-            return _result(str(exc))
+        return _result('; '.join(_schemas()))
 
     def _mirror(self):
         if cfg.CONF.cells_persist.mirror_build_requests:
@@ -96,7 +122,8 @@ class Checks(upgradecheck.UpgradeCommands):
         return self._findings(
             '%(number)d rows cannot be read (%(what)s). See "nova-cells-'
             'persist audit"; "heal" mends it.',
-            (codes.UNREADABLE_SPEC, codes.UNREADABLE_COPY),
+            (codes.UNREADABLE_SPEC, codes.UNREADABLE_COPY,
+             codes.UNREADABLE_BUILD),
             upgradecheck.Code.FAILURE)
 
     def _orphans(self):
@@ -109,23 +136,21 @@ class Checks(upgradecheck.UpgradeCommands):
         return self._findings(
             'Nova without the plugin would not know what %(number)d servers '
             'have (%(what)s). Run "nova-cells-persist heal" before the '
-            'plugin is removed, and wait for builds that Nova has no row of.',
+            'plugin is removed, and wait for builds that Nova has no row of, '
+            'or one that it cannot read.',
             (codes.MISSING_SPEC, codes.UNREADABLE_SPEC,
-             codes.PENDING_REVISION, WITHOUT_MIRROR),
+             codes.PENDING_REVISION, WITHOUT_MIRROR, UNREADABLE_MIRROR),
             upgradecheck.Code.WARNING)
 
     def _findings(self, text, wanted, code, allowed=0):
-        try:
-            found = _counts()
-        except exception.CellsPersistException as exc:
-            return _result(str(exc))
+        found = _counts()
         number = sum(found[each] for each in wanted)
         return _result(number > allowed and text % {
             'number': number, 'what': ', '.join(
                 '%d %s' % (found[each], each) for each in sorted(wanted)
                 if found[each])}, code)
 
-    _upgrade_checks = (
+    _upgrade_checks = tuple((name, _guarded(check)) for name, check in (
         ('Supported Nova', _nova),
         ('Plugin in this configuration', _configuration),
         ('Tables in every database', _schema),
@@ -134,7 +159,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ('Readable rows', _readable),
         ('Orphans', _orphans),
         ('Safe to remove', _removable),
-    )
+    ))
 
 
 def _result(problem=None, code=upgradecheck.Code.FAILURE):
@@ -145,6 +170,11 @@ def _result(problem=None, code=upgradecheck.Code.FAILURE):
 def _is_everywhere():
     """Return whether the operator says that nothing is without the plugin."""
     return cfg.CONF.all_nodes_have_plugin
+
+
+def _empty_cells():
+    """Return the cells of which the operator says that they are empty."""
+    return cfg.CONF.empty_cell
 
 
 def _drivers():
@@ -162,7 +192,7 @@ def _schemas():
     from nova_cells_persist.reconcile import answers
     if database.is_cell_level():
         raise exception.OneCellOnly()
-    with answers.of(database.API_DATABASE):
+    with answers.opening(database.API_DATABASE):
         cells = migration.cells(context.get_admin_context())
     places = [(database.API_DATABASE, migration.api_schema)] + [
         (database.name_of(cell), functools.partial(
@@ -171,31 +201,55 @@ def _schemas():
     problems = []
     for name, open_schema in places:
         try:
-            with answers.of(name):
-                schema = open_schema()
-                schema.require_current()
-                problems += ['%s: %s' % (name, difference)
-                             for difference in schema.differences()]
+            schema = open_schema()
+            schema.require_current()
+            problems += ['%s: %s' % (name, difference)
+                         for difference in schema.differences()]
         except exception.CellsPersistException as exc:
             problems.append(str(exc))
+        except Exception as exc:   # whatever it is, it is about this one
+            LOG.debug('%s: %s', name, exc, exc_info=True)
+            problems.append(str(exception.DatabaseError(
+                database=name, reason=reason.of(exc))))
     return problems
 
 
-@functools.lru_cache(maxsize=1)
 def _counts():
-    """Go through all servers once, and count what is wrong.
+    """Return what is wrong with all servers, as of _count().
 
-    :returns: {code: number}, and builds WITHOUT_MIRROR and with traces
+    One pass serves all checks, also one that fails.
+    """
+    found, failure = _outcome()
+    if failure is not None:
+        raise failure
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _outcome():
+    try:
+        return _count(), None
+    except Exception as exc:
+        return None, exc
+
+
+def _count():
+    """Go through all servers, and count what is wrong.
+
+    :returns: {code: number}, and builds WITHOUT_MIRROR, with an
+        UNREADABLE_MIRROR and with traces
     """
     from nova import context
     from nova_cells_persist.reconcile import audit
     found = collections.Counter()
-    cloud = audit.Cloud(context.get_admin_context(), ())
+    cloud = audit.Cloud(context.get_admin_context(), _empty_cells())
     for case in cloud.cases():
         found.update(finding.code for finding in cloud.findings(case))
         found.update(traces.sure(cloud, case))
         if case.in_flight and not case.mirror:
             found[WITHOUT_MIRROR] += 1
+        if case.cell is None and 'build_requests' in case.damage:
+            found[UNREADABLE_MIRROR] += 1
     return found
 
 
@@ -206,17 +260,17 @@ def main(argv=None):
     :returns: the exit status: 0, or 1 for a warning, 2 for a failure, 127
         for arguments that it does not take
     """
-    cfg.CONF.register_cli_opt(EVERYWHERE)
+    cfg.CONF.register_cli_opts([EVERYWHERE, EMPTY])
     upgradecheck.register_cli_options(cfg.CONF, Checks())
     try:
         command.configure(sys.argv[1:] if argv is None else argv)
     except (exception.SetupError, cfg.Error) as exc:
         print(exc, file=sys.stderr)
         return command.ERRORS
-    except SystemExit as exc:   # argparse has said what is wrong
-        return command.BAD_ARGUMENTS if exc.code == command.ERRORS else 0
+    except SystemExit as exc:
+        return command.status_of(exc)
     upgradecheck.CONF = cfg.CONF
-    _counts.cache_clear()
+    _outcome.cache_clear()
     return int(upgradecheck.run(cfg.CONF))
 
 

@@ -19,10 +19,12 @@ from keystoneauth1 import exceptions as ks_exc
 from nova import exception as nova_exc
 from nova.scheduler.client import report
 
+from nova_cells_persist import exception
+
 LOG = logging.getLogger(__name__)
 
-#: What is left where placement is out of reach.
-_FAILURES = (ks_exc.ClientException, nova_exc.NovaException)
+#: What Nova raises where placement is out of reach, or answers no JSON.
+_FAILURES = (ks_exc.ClientException, nova_exc.NovaException, ValueError)
 
 
 def get(context, uuid):
@@ -42,22 +44,47 @@ def get(context, uuid):
 
 
 def delete(context, uuid):
-    """Delete them, whatever there are."""
+    """Delete them, whatever there are.
+
+    :returns: whether they are gone; if not, that is logged
+    """
     try:
-        report.report_client_singleton().delete_allocation_for_instance(
-            context, uuid, force=True)
+        # None means that nobody has answered.
+        return report.report_client_singleton().delete_allocation_for_instance(
+            context, uuid, force=True) is not None
     except _FAILURES as exc:
         LOG.warning('The allocations of server %s stay in placement: %s',
                     uuid, exc)
+        return False
 
 
 def put_back(context, uuid, found):
-    """Allocate again what get() has returned."""
+    """Allocate again what get() has returned, unless something is allocated.
+
+    :returns: whether nothing was
+    :raises: AllocationsNotPutBack
+    """
+    now = get(context, uuid)
+    if now:
+        return False
+    if now is None or not _put(context, uuid, found):
+        raise exception.AllocationsNotPutBack(instance_uuid=uuid)
+    return True
+
+
+def _put(context, uuid, found):
     allocated = {provider: {'resources': each['resources']}
                  for provider, each in found['allocations'].items()}
     try:
-        report.report_client_singleton().put_allocations(context, uuid, dict(
-            found, allocations=allocated, consumer_generation=None))
+        is_done = report.report_client_singleton().put_allocations(
+            context, uuid, dict(found, allocations=allocated,
+                                consumer_generation=None))
     except _FAILURES as exc:
         LOG.warning('The allocations of server %s could not be put back '
                     'into placement: %s', uuid, exc)
+        return False
+    if not is_done:
+        LOG.warning('Placement has refused the allocations of server %s. '
+                    'Its log says why; it may be that the host is full by '
+                    'now.', uuid)
+    return is_done

@@ -34,7 +34,6 @@ from nova_cells_persist.db import database
 from nova_cells_persist.db import instance as db_instance
 from nova_cells_persist.db import migration
 from nova_cells_persist import exception
-from nova_cells_persist.objects import cells
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import builds
@@ -60,22 +59,27 @@ class Cloud:
     :ivar names: {id: what the cell is called}
     """
 
-    def __init__(self, context, empty=None):
+    def __init__(self, context, empty=None, landed_before=None):
         """Look which databases there are, and that each one answers.
 
         :param context: an admin context, not targeted
         :param empty: the names or uuids of cells that are known to have no
             server, whatever is mapped to them; None if nobody wants to know
             what is an orphan
+        :param landed_before: a datetime: a server that was mapped to its cell
+            later may be landing, and its build is no finding; None if all
+            have landed
         :raises: UnknownCell; OneCellOnly in a process that serves one cell;
-            DatabaseError, which names the first one that does not answer;
+            DatabaseError, which names the first one that does not answer or
+            is not mapped as it can be;
             EmptyCell or SharedDatabase, if what a cell mapping connects to
             cannot be that cell's database
         """
         if database.is_cell_level():
             raise exception.OneCellOnly()
         self.context = context
-        with answers.of(database.API_DATABASE):
+        self._landed_before = landed_before
+        with answers.opening(database.API_DATABASE):
             self.cells = {cell.id: cell for cell in migration.cells(context)}
         self._places = [Place(None, database.API_DATABASE, None, census.API)]
         self._places += [
@@ -101,11 +105,7 @@ class Cloud:
 
         :raises: UnknownCell
         """
-        for cell in self.cells.values():
-            if name in (cell.name, cell.uuid):
-                return cell
-        raise exception.UnknownCell(
-            name=name, known=', '.join(self.names.values()))
+        return migration.cell_named(self.cells.values(), name)
 
     def name_of(self, cell):
         """Return what the database of a cell is called.
@@ -172,12 +172,19 @@ class Cloud:
             with self._reading(self._places[0], session) as reading:
                 found.damage = builds.damage(reading, self.context,
                                              found.uuid)
+                if found.damage and found.waiting:
+                    found.saved_spec = builds.saved_spec(reading, found.uuid)
 
     def findings(self, case):
         """Return what is wrong with a server, as findings.find() does.
 
         :raises: DatabaseError
         """
+        if len(case.instances) > 1 and not case.recent:
+            for cell in case.alive():
+                with self.reading(cell) as session:
+                    case.moves[cell] = db_instance.cross_cell_status(
+                        session, case.uuid)
         found = findings.find(case)
         if case.flavor is None and any(
                 finding.code == codes.SPEC_DIFFERS for finding in found):
@@ -185,7 +192,13 @@ class Cloud:
                 flavor = db_instance.flavor(session, case.uuid)
             case.flavor = flavor and flavor[primitive.DATA].get('id')
             found = findings.find(case)
-        return found
+        return [finding for finding in found if not (
+            finding.code == codes.LANDED_BUILD and self._may_land(case))]
+
+    def _may_land(self, case):
+        return self._landed_before is not None and (
+            case.mapped_at is not None and
+            case.mapped_at > self._landed_before)
 
     def _rows(self, number, place, stream, after, until, since, sleep,
               ahead):
@@ -212,24 +225,36 @@ class Cloud:
         return self._reading(self._place(cell))
 
     @contextlib.contextmanager
-    def writing(self, cell):
-        """As reading(), to write."""
+    def writing(self, cell, instance_uuid):
+        """As reading(), to write what a server has.
+
+        :raises: DatabaseError, StatementFailed
+        """
         place = self._place(cell)
-        with answers.of(place.name):
-            with database.writer(self.targeted(place.mapping)) as session:
-                yield session
+        with answers.session(place.name, database.writer,
+                             self.targeted(place.mapping),
+                             instance_uuid) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def acting(self, cell, instance_uuid):
+        """As writing(), but yield a context, for Nova's objects."""
+        place = self._place(cell)
+        with answers.about(place.name, instance_uuid):
+            yield self.targeted(place.mapping)
 
     def _place(self, cell):
         return next(place for place in self._places if place.cell == cell)
 
     @contextlib.contextmanager
     def _reading(self, place, session=None):
-        with answers.of(place.name):
-            if session is not None and place.cell is None:
+        if session is not None and place.cell is None:
+            with answers.of(place.name):
                 yield session
-                return
-            with database.reader(self.targeted(place.mapping)) as own:
-                yield own
+            return
+        with answers.session(place.name, database.reader,
+                             self.targeted(place.mapping)) as own:
+            yield own
 
     def hang_up(self):
         """Close the connections to all databases; they are opened again."""
@@ -240,21 +265,38 @@ class Cloud:
         """Return a context for the database of a cell, or for the API's.
 
         :param cell: a CellMapping, or None
+        :raises: WrongTransport
         """
-        return cells.targeted(self.context, cell)
+        return answers.targeted(self.context, cell)
 
     def _check_connections(self):
         """Return the ids of the cells that have no server, a set."""
-        connections, without = {}, set()
+        owners: dict[url.URL | str, Place] = {}
+        without = set()
         for place in self._places[1:]:
             with self._reading(place) as session:
                 if not census.has_instances(session):
                     without.add(place.cell)
-            connection = _of_whoever(place.mapping.database_connection)
-            other = connections.setdefault(connection, place.name)
-            if other != place.name:
-                raise exception.SharedDatabase(one=other, other=place.name)
+                marks = census.services(session)
+            # There are many ways to write the URL of one database.
+            marks.add(_of_whoever(place.mapping.database_connection))
+            for mark in marks:
+                other = owners.setdefault(mark, place)
+                if other is not place:
+                    raise self.shared_database(other.cell, place.cell)
         return without
+
+    def shared_database(self, one, other):
+        """Return the exception that says so of two cells.
+
+        :param one: the id of a cell
+        """
+        return exception.SharedDatabase(
+            one=self._in_full(one), other=self._in_full(other))
+
+    def _in_full(self, cell):
+        # Two cells may have one name.
+        return '%s (%s)' % (self.name_of(cell), self.cells[cell].uuid)
 
     def _check_servers(self, without):
         # A cell that seems to have nothing would make an orphan of all that
@@ -266,10 +308,10 @@ class Cloud:
                                       cell=self.names[cell])
 
 
-def _of_whoever(connection):
+def _of_whoever(connection: str) -> url.URL | str:
     """Return the URL of a database without who connects."""
     try:
         return url.make_url(connection)._replace(username=None,
                                                   password=None)
-    except sa_exc.ArgumentError:   # it has been answered all the same
-        return connection
+    except (sa_exc.ArgumentError, ValueError):
+        return connection   # it has been answered all the same

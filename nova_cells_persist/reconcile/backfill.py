@@ -23,6 +23,7 @@ from oslo_db import exception as db_exc
 
 from nova_cells_persist.db import database
 from nova_cells_persist.db import request_spec as db_spec
+from nova_cells_persist.objects import cells
 from nova_cells_persist.objects import revision
 from nova_cells_persist.reconcile import answers
 
@@ -76,12 +77,14 @@ def _write(cloud, number, uuids):
     with cloud.reading(None) as session:
         texts = db_spec.nova_specs(session, uuids, number)
     rows = list(filter(None, [
-        revision.first(uuid, EVENT, text) for uuid, text in texts.items()]))
+        revision.from_nova_row(uuid, EVENT, text)
+        for uuid, text in texts.items()]))
     with answers.of(cloud.name_of(number)):
         written = _insert(cloud.targeted(cloud.cells[number]), rows)
     return Batch(number, len(uuids), written, len(texts) - len(rows))
 
 
+@cells.retry_on_deadlock
 def _insert(context, rows):
     """Insert what is not there by now.
 

@@ -15,11 +15,14 @@
 import collections
 
 from oslo_utils import timeutils
+from oslo_versionedobjects import exception as ovo_exc
 
 from nova_cells_persist.db import build_request as db_build
 from nova_cells_persist.db import database
+from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist.objects import build_request
+from nova_cells_persist.objects import heal
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import fields
@@ -51,11 +54,11 @@ def in_flight(context, older_than=None, project_id=None, uuid=None):
     if database.is_cell_level():
         raise exception.OneCellOnly()
     now = timeutils.utcnow()
-    with answers.of(database.API_DATABASE):
-        with database.api_reader(context) as session:
-            rows = db_build.all_in_flight(
-                session, None if older_than is None else now - older_than,
-                project_id, uuid)
+    with answers.session(database.API_DATABASE, database.api_reader,
+                         context) as session:
+        rows = db_build.all_in_flight(
+            session, None if older_than is None else now - older_than,
+            project_id, uuid)
     return [_build(row, now) for row in rows]
 
 
@@ -85,6 +88,22 @@ def damage(session, context, uuid):
             except build_request.UNREADABLE as exc:
                 found[table] = exc
     return found
+
+
+def saved_spec(session, uuid):
+    """Return the request spec that a build has been saved with.
+
+    As objects.heal.rebuild() would take it, but in this transaction.
+
+    :param session: of a transaction in the API database
+    :returns: the JSON of the newest revision that can be read; None if there
+        is none, or if a newer Nova has written it, and will rebuild it
+    """
+    try:
+        row = heal.newest_readable(db_spec.revisions(session, uuid))
+    except ovo_exc.IncompatibleObjectVersion:
+        return None
+    return row and row.spec
 
 
 def _build(row, now):

@@ -35,12 +35,12 @@ class BuildLost(nova_exc.NovaException):
     msg_fmt = 'The build of this server was lost before it had a host.'
 
 
-def bury(context, cell0, build):
+def bury(context, build):
     """Write a build into cell0, as a server in ERROR.
 
     :param context: targeted at cell0
-    :param cell0: its CellMapping
     :param build: a BuildRequest
+    :returns: the Instance
     """
     instance = build.get_new_instance(context)
     instance.vm_state = vm_states.ERROR
@@ -48,7 +48,7 @@ def bury(context, cell0, build):
     instance.create()
     fail(context, instance, 'cell0')
     complete(context, build)
-    map_to(build._context, instance.uuid, cell0, instance)
+    return instance
 
 
 def map_to(context, uuid, cell, instance):

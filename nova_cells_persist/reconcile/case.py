@@ -13,6 +13,9 @@
 """What all databases know of one server, beside each other."""
 
 import dataclasses
+import datetime
+
+from sqlalchemy import engine
 
 
 @dataclasses.dataclass(slots=True)
@@ -34,28 +37,34 @@ class Case:
     :ivar mirror: a row of ``mirror``; None if Nova has none
     :ivar damage: {name of a table: why its row of the build cannot be read},
         of those that cannot
+    :ivar saved_spec: the JSON of the newest revision in the API database that
+        can be read, of a build that cannot; None if there is none
     :ivar instances: {cell: row of ``instance``}, deleted ones too
     :ivar flavor: the id of the flavor that Nova shows for it, None as long as
         nobody has looked; it is read only where it may differ from that in
         the row of the instance
+    :ivar moves: {cell: status of its last migration to another cell}, of the
+        cells in which it is not deleted, if these are several
     :ivar strays: the cells that have revisions of it, and no instance
     :ivar recent: whether something of it was written so lately that all of
         it may be about to change
     """
 
     uuid: str
-    names: dict = dataclasses.field(default_factory=dict)
-    mapping: object = None
-    cell: int = None
-    nova_spec: str = None
-    group: str = None
+    names: dict[int, str] = dataclasses.field(default_factory=dict)
+    mapping: engine.Row | None = None
+    cell: int | None = None
+    nova_spec: str | None = None
+    group: str | None = None
     waiting: bool = False
-    build: object = None
-    mirror: object = None
-    damage: dict = dataclasses.field(default_factory=dict)
-    instances: dict = dataclasses.field(default_factory=dict)
-    flavor: int = None
-    strays: set = dataclasses.field(default_factory=set)
+    build: engine.Row | None = None
+    mirror: engine.Row | None = None
+    damage: dict[str, Exception] = dataclasses.field(default_factory=dict)
+    saved_spec: str | None = None
+    instances: dict[int, engine.Row] = dataclasses.field(default_factory=dict)
+    flavor: int | None = None
+    moves: dict[int, str | None] = dataclasses.field(default_factory=dict)
+    strays: set[int] = dataclasses.field(default_factory=set)
     recent: bool = False
 
     def add(self, name, cell, row):
@@ -83,31 +92,48 @@ class Case:
             setattr(self, name, row)
 
     @property
-    def instance(self):
+    def instance(self) -> engine.Row | None:
         """The instance in that cell, None if it is not there."""
-        return self.instances.get(self.cell)
+        return None if self.cell is None else self.instances.get(self.cell)
 
     @property
-    def in_flight(self):
+    def is_known(self) -> bool:
+        """Whether any database has anything of it."""
+        return bool(self.mapping or self.nova_spec is not None or
+                    self.group or self.waiting or self.build or
+                    self.mirror or self.instances or self.strays)
+
+    @property
+    def mapped_at(self) -> datetime.datetime | None:
+        """When it was mapped to its cell at the latest, a datetime.
+
+        None if it is not mapped.
+        """
+        if self.mapping is None:
+            return None
+        return self.mapping.updated_at or self.mapping.created_at
+
+    @property
+    def in_flight(self) -> bool:
         """Whether Nova's API shows it as a build, if it has no cell."""
         return bool(self.mirror or self.build and self.build.is_build)
 
     @property
-    def accepted_at(self):
+    def accepted_at(self) -> datetime.datetime | None:
         """When the build was accepted, a datetime; None if there is none."""
         build = self.mirror or self.build
-        return build and build.created_at
+        return None if build is None else build.created_at
 
-    def named(self, cell):
+    def named(self, cell: int) -> str:
         """Return a cell in words."""
         return 'cell %s' % self.names.get(cell, cell)
 
-    def alive(self):
+    def alive(self) -> list[int]:
         """Return the cells in which it is not deleted, a list."""
         return [cell for cell, instance in self.instances.items()
                 if not instance.deleted]
 
-    def copies(self):
+    def copies(self) -> set[int]:
         """Return the cells that have revisions of it, a set."""
         return self.strays | {cell for cell, instance in
                               self.instances.items() if instance.revision}

@@ -10,7 +10,32 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The codes of what can be wrong with a server."""
+"""What can be wrong with a server."""
+
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """What is wrong with a server.
+
+    ``evidence`` says in words what is wrong, ``repair`` what would be done,
+    or has to be by hand if ``by_hand``; ``cells`` are the ids of the cells
+    that it is about.
+    """
+
+    code: str
+    uuid: str
+    evidence: str
+    repair: str
+    cells: tuple[int, ...] = ()
+    by_hand: bool = False
+
+    @property
+    def shown(self) -> tuple[str, str, str, str]:
+        """What is listed of it: its code, server, evidence and repair."""
+        return self.code, self.uuid, self.evidence, (
+            'by hand: %s' if self.by_hand else '%s') % self.repair
+
 
 STUCK_BUILD = 'stuck-build'
 UNREADABLE_BUILD = 'unreadable-build'
@@ -19,6 +44,7 @@ DELETED_BUILD = 'deleted-build'
 LANDED_BUILD = 'landed-build'
 UNMAPPED_INSTANCE = 'unmapped-instance'
 TWO_CELLS = 'two-cells'
+INTERRUPTED_MOVE = 'interrupted-move'
 ORPHANED_MAPPING = 'orphaned-mapping'
 ORPHANED_SPEC = 'orphaned-spec'
 ORPHANED_COPY = 'orphaned-copy'
@@ -33,7 +59,7 @@ CONFLICTING_REVISION = 'conflicting-revision'
 SPEC_DIFFERS = 'spec-differs'
 
 #: What each is.
-MEANINGS = {
+MEANINGS: dict[str, str] = {
     STUCK_BUILD: 'accepted, and no cell has taken it',
     UNREADABLE_BUILD: 'a build that is damaged, and not shown to its owner',
     STUCK_INSTANCE: 'in a cell, and no host builds it',
@@ -41,6 +67,7 @@ MEANINGS = {
     LANDED_BUILD: 'in its cell, and still kept as a build',
     UNMAPPED_INSTANCE: 'in a cell, and not mapped to it',
     TWO_CELLS: 'in two cells at once',
+    INTERRUPTED_MOVE: 'a move to another cell was cut short',
     ORPHANED_MAPPING: 'mapped to a cell that does not have it',
     ORPHANED_SPEC: 'a request spec in the API database, of no server',
     ORPHANED_COPY: 'revisions in a cell, of no server',
@@ -54,6 +81,9 @@ MEANINGS = {
     CONFLICTING_REVISION: 'saved both in the cell and in the API database',
     SPEC_DIFFERS: 'a request spec that does not describe the server',
 }
+
+#: What a repair returns if there was nothing to mend any more.
+GONE = object()
 
 #: What belongs to nothing any more: purge removes it.
 RUBBISH = frozenset([DELETED_BUILD, LANDED_BUILD, ORPHANED_MAPPING,

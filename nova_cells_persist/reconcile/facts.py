@@ -15,6 +15,8 @@
 Only what a server keeps, under the names of the request spec's fields.
 """
 
+from typing import Any
+
 from nova_cells_persist.objects import contract
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import fields
@@ -29,7 +31,7 @@ _FLAVOR = ('id', 'flavorid', 'name', 'vcpus', 'memory_mb', 'root_gb',
 
 
 @primitive.reads
-def of_spec(text):
+def of_spec(text: str) -> dict[str, Any]:
     """Return what a request spec says of its server.
 
     :param text: the JSON of the RequestSpec

@@ -15,13 +15,16 @@
 Pure functions of its JSON.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 from oslo_serialization import jsonutils
 
 from nova_cells_persist.objects import primitive
 
 
 @primitive.reads
-def flat(text):
+def flat(text: str) -> dict[str, Any]:
     """Return what a request spec says, without the frames of objects.
 
     :param text: the JSON of a RequestSpec
@@ -29,13 +32,13 @@ def flat(text):
         as ``flavor.extra_specs.hw:cpu_policy``; sorted by the names
     :raises: ValueError if it is not the JSON of an object
     """
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in primitive.data(text).items():
         _collect(found, name, value)
     return dict(sorted(found.items()))
 
 
-def top_level(names):
+def top_level(names: Iterable[str]) -> list[str]:
     """Return the fields of the RequestSpec that names with dots are of.
 
     :returns: a sorted list of str
@@ -43,7 +46,8 @@ def top_level(names):
     return sorted({name.partition('.')[0] for name in names})
 
 
-def differences(before, after):
+def differences(before: dict[str, Any],
+                after: dict[str, Any]) -> list[str]:
     """Return the names whose values differ.
 
     :param before: as of flat(), and so is after
@@ -53,7 +57,7 @@ def differences(before, after):
                   if before.get(name) != after.get(name))
 
 
-def shown(value):
+def shown(value: Any) -> str | None:
     """Return a value as a cell of a table."""
     if value is None:
         return value
@@ -63,7 +67,7 @@ def shown(value):
     return jsonutils.dumps(value)
 
 
-def _collect(found, name, value):
+def _collect(found: dict[str, Any], name: str, value: Any) -> None:
     if isinstance(value, dict):
         inner = value.get(primitive.DATA, value)
         if not inner:

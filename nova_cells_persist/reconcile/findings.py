@@ -16,31 +16,22 @@ Pure functions of a Case. What is wrong has a code; each says what would mend
 it, and reconcile/repair.py does that.
 """
 
-import collections
-
-from oslo_serialization import jsonutils
 from oslo_versionedobjects import exception as ovo_exc
 
 from nova.compute import vm_states
 from nova import exception as nova_exc
 
 from nova_cells_persist import exception
-from nova_cells_persist.objects import contract
-from nova_cells_persist.objects import damage
-from nova_cells_persist.objects import primitive
+from nova_cells_persist.reconcile import agreement
+from nova_cells_persist.reconcile import case as of_server
 from nova_cells_persist.reconcile import codes
+from nova_cells_persist.reconcile import cross_cell_move
 
-#: ``evidence`` says in words what is wrong, ``repair`` what would be done;
-#: ``cells`` are the ids of the cells that it is about.
-Finding = collections.namedtuple(
-    'Finding', 'code uuid evidence repair cells', defaults=((),))
-
-# Servers in these have not yet, or not any more, what a request spec says.
-_NOT_THERE = frozenset([vm_states.BUILDING, vm_states.DELETED,
-                        vm_states.SOFT_DELETED])
+_MOVE_COPIES = ('move those to its cell that its history there lacks, and '
+                'remove the others')
 
 
-def find(case):
+def find(case: of_server.Case) -> list[codes.Finding]:
     """Return what is wrong with a server.
 
     :param case: a Case
@@ -49,6 +40,8 @@ def find(case):
     """
     if case.recent:
         return []
+    if _was_deleted_as_build(case):
+        return [_deleted_as_build(case)]
     if case.cell is None:
         found = _without_cell(case)
     elif case.instance is None:
@@ -58,13 +51,38 @@ def find(case):
     return found + _orphaned_copies(case)
 
 
+def _was_deleted_as_build(case):
+    """Whether a server was deleted before any host had it.
+
+    Its owner deletes the build, and Nova marks the mapping. A conductor that
+    has written the server into a cell by then would see that, and delete it;
+    if only the build was lost, the mapping has no mark.
+    """
+    alive = [case.instances[cell] for cell in case.alive()]
+    return bool(alive and case.mapping is not None and
+                case.mapping.queued_for_delete and not case.in_flight and
+                all(_is_stuck(each) and not each.was_launched
+                    for each in alive))
+
+
+def _deleted_as_build(case):
+    cells = tuple(sorted(case.alive()))
+    where = ' and '.join(map(case.named, cells))
+    return codes.Finding(
+        codes.DELETED_BUILD, case.uuid,
+        'deleted by its owner, and in %s in the state building, on no host' %
+        where,
+        'delete it from %s, and remove its mapping, request spec and '
+        'allocations' % where, cells)
+
+
 def _without_cell(case):
     alive = case.alive()
     if len(alive) > 1:
         return [_two_cells(case)]
     if alive:
         if case.in_flight and not case.damage:
-            return [Finding(
+            return [codes.Finding(
                 codes.STUCK_BUILD, case.uuid,
                 'accepted at %s; %s has it, and the mapping has no cell'
                 % (case.accepted_at, case.named(alive[0])),
@@ -74,48 +92,66 @@ def _without_cell(case):
     if is_unreadable(case):
         return [_unreadable_build(case)]
     if case.in_flight:
-        return [Finding(
+        return [codes.Finding(
             codes.STUCK_BUILD, case.uuid,
             'accepted at %s, and in no cell' % case.accepted_at,
-            'bury it in cell0 as ERROR, where its owner can delete it')]
+            'bury it in cell0 as ERROR, where its owner can delete it, once '
+            'no super-conductor has it in its queue')]
     if case.instances:
         return []   # deleted; nova-manage takes all of it when it archives
     if case.mapping is not None:
-        return [Finding(
+        return [codes.Finding(
             codes.DELETED_BUILD, case.uuid,
             'mapped to no cell, and neither a build nor in any cell',
             'remove its mapping, request spec and allocations')]
     if case.nova_spec or case.waiting or case.build:
-        return [Finding(
+        return [codes.Finding(
             codes.ORPHANED_SPEC, case.uuid,
             'not mapped, and neither a build nor in any cell',
-            'remove its request spec')]
+            'remove its request spec and allocations')]
     return []
 
 
 def _unreadable_build(case):
-    return Finding(
+    by_hand = False
+    if lacks_spec(case):
+        repair = 'rebuild its request spec from its newest revision'
+    elif can_be_rewritten(case):
+        repair = 'write it anew from build_requests'
+    elif may_be_of_another_nova(case):
+        repair = 'another Nova may have written it, upgrade this one'
+        by_hand = True
+    else:
+        repair = 'remove it with its mapping, request spec and allocations'
+    return codes.Finding(
         codes.UNREADABLE_BUILD, case.uuid, '; '.join(
             'its row in %s cannot be read: %s' % (
                 table, exception.in_short(reason))
-            for table, reason in sorted(case.damage.items())),
-        'write it anew from build_requests' if can_be_rewritten(case) else
-        'none: another Nova may have written it, upgrade this one'
-        if may_be_of_another_nova(case) else
-        'remove it with its mapping, request spec and allocations')
+            for table, reason in sorted(case.damage.items())), repair,
+        by_hand=by_hand)
 
 
-def is_unreadable(case):
+def lacks_spec(case: of_server.Case) -> bool:
+    """Whether a build lacks its request spec, and that can be rebuilt.
+
+    What stands in both is in the row of the build once only.
+    """
+    return case.saved_spec is not None and (
+        case.nova_spec is None or
+        agreement.fields_of(case.nova_spec) is None)
+
+
+def is_unreadable(case: of_server.Case) -> bool:
     """Whether a build is damaged where it is read first."""
     return ('build_request' if case.build else 'build_requests') in case.damage
 
 
-def can_be_rewritten(case):
+def can_be_rewritten(case: of_server.Case) -> bool:
     """Whether what Nova's own table has of a damaged build can be read."""
     return case.mirror is not None and 'build_requests' not in case.damage
 
 
-def may_be_of_another_nova(case):
+def may_be_of_another_nova(case: of_server.Case) -> bool:
     """Whether a build that cannot be read may be none that is damaged."""
     # Of an instance of another version Nova says that there is no build.
     return any(isinstance(reason, (ovo_exc.IncompatibleObjectVersion,
@@ -129,7 +165,7 @@ def _not_in_its_cell(case):
         return [_two_cells(case)]
     if alive:
         return [_unmapped(case, alive[0])]
-    return [Finding(
+    return [codes.Finding(
         codes.ORPHANED_MAPPING, case.uuid,
         'mapped to %s, which does not have it, nor has another' %
         case.named(case.cell),
@@ -140,7 +176,7 @@ def _in_its_cell(case):
     instance = case.instance
     found = [] if len(case.instances) == 1 else _elsewhere_too(case)
     if case.build or case.mirror:
-        found.append(Finding(
+        found.append(codes.Finding(
             codes.LANDED_BUILD, case.uuid,
             'in %s, and there is a row of it in %s' % (
                 case.named(case.cell), ' and '.join(
@@ -149,29 +185,48 @@ def _in_its_cell(case):
                         ('build_requests', case.mirror)) if row)),
             'remove the build'))
     if case.waiting:
-        found.append(Finding(
+        found.append(codes.Finding(
             codes.MISPLACED_COPY, case.uuid,
             'in %s, and the API database has revisions' %
             case.named(case.cell),
-            'move them to the cell', (case.cell,)))
+            _MOVE_COPIES, (case.cell,)))
     if instance.deleted:
         return found
     if _is_stuck(instance):
-        found.append(Finding(
+        found.append(codes.Finding(
             codes.STUCK_INSTANCE, case.uuid,
             'in %s in the state building, on no host' %
             case.named(case.cell),
             'set it to ERROR, so that its owner can delete it',
             (case.cell,)))
-    return found + _contract(case, instance)
+    return found + agreement.find(case, instance)
 
 
 def _elsewhere_too(case):
-    # While it moves to another cell one of the two is hidden.
-    others = [cell for cell in case.alive() if cell != case.cell and
-              not (case.instances[cell].hidden and
-                   not case.instance.deleted)]
+    if cross_cell_move.second(case) is not None:
+        return _interrupted_move(case)
+    others = set(case.alive()) - {case.cell}
     return [_two_cells(case)] if others else []
+
+
+def _interrupted_move(case):
+    ending, task = cross_cell_move.ending(case), case.instance.task_state
+    if ending is None:
+        return []
+    home, other, is_kept = ending
+    repair = ('hide it in %s' if is_kept else 'delete the copy in %s'
+              ) % case.named(other)
+    if home != case.cell:
+        repair = 'map it to %s, and %s' % (case.named(home), repair)
+    if task is not None and not case.instance.deleted:
+        if case.instances[other].hidden:
+            return []   # it moves, for all that can be told
+        return [codes.Finding(
+            codes.INTERRUPTED_MOVE, case.uuid, _in_cells(case),
+            'once nobody is %s any more, reset its state' % task,
+            by_hand=True)]
+    return [codes.Finding(codes.INTERRUPTED_MOVE, case.uuid,
+                          _in_cells(case), repair, (home, other))]
 
 
 def _is_stuck(instance):
@@ -185,20 +240,27 @@ def _two_cells(case):
         case.instances[cell].host is None and
         not case.instances[cell].was_launched)
     certain = case.instance is not None and len(spare) == 1
-    return Finding(
-        codes.TWO_CELLS, case.uuid, 'in %s, mapped to %s' % (
-            ' and '.join('%s (host %s)' % (
-                case.named(cell), case.instances[cell].host or 'none')
-                for cell in sorted(case.alive())),
-            'no cell' if case.cell is None else case.named(case.cell)),
-        'mark it deleted in %s, where it never ran' % case.named(spare[0])
-        if certain else
-        'none: see where it runs, and delete the other one from its cell',
-        tuple(spare) if certain else ())
+    if not certain:
+        return codes.Finding(
+            codes.TWO_CELLS, case.uuid, _in_cells(case),
+            'see where it runs, and delete the other one from its cell',
+            by_hand=True)
+    return codes.Finding(
+        codes.TWO_CELLS, case.uuid, _in_cells(case),
+        'delete it from %s, where it never ran' % case.named(spare[0]),
+        tuple(spare))
+
+
+def _in_cells(case):
+    return 'in %s, mapped to %s' % (
+        ' and '.join('%s (host %s)' % (
+            case.named(cell), case.instances[cell].host or 'none')
+            for cell in sorted(case.alive())),
+        'no cell' if case.cell is None else case.named(case.cell))
 
 
 def _unmapped(case, cell):
-    return Finding(
+    return codes.Finding(
         codes.UNMAPPED_INSTANCE, case.uuid, 'in %s, %s' % (
             case.named(cell), 'not mapped' if case.mapping is None else
             'mapped to %s' % ('no cell' if case.cell is None
@@ -216,168 +278,10 @@ def _orphaned_copies(case):
     if case.instance is None and (case.alive() or case.instances):
         return []   # they follow once it is mapped
     if case.instance is not None and not case.instance.deleted:
-        return [Finding(codes.MISPLACED_COPY, case.uuid,
+        return [codes.Finding(codes.MISPLACED_COPY, case.uuid,
                         'in %s, and there are revisions in %s' %
                         (case.named(case.cell), where),
-                        'move them to its cell', cells)]
-    return [Finding(codes.ORPHANED_COPY, case.uuid,
+                        _MOVE_COPIES, cells)]
+    return [codes.Finding(codes.ORPHANED_COPY, case.uuid,
                     'revisions in %s, where there is no such server' %
                     where, 'remove them', cells)]
-
-
-def _contract(case, instance):
-    """What is wrong with the two sides of the request spec."""
-    text = case.nova_spec
-    if text is None:
-        if not instance.was_launched and instance.host is None:
-            return []   # never built: Nova has deleted it
-        return [Finding(
-            codes.MISSING_SPEC, case.uuid, 'no row in request_specs',
-            'rebuild it from %s' % _source(instance))]
-    data = fields_of(text)
-    if data is None:
-        return [_unreadable_spec(case, instance)]
-    found = _copy(case, instance, text)
-    # What is pending is newer, and may say what the server is.
-    if not found or not instance.pending:
-        found += _differences(case, instance, data)
-    return found
-
-
-def _source(instance):
-    return ('its newest revision' if instance.revision else
-            'the server itself')
-
-
-def _copy(case, instance, text):
-    if not instance.revision:
-        # Those that stand elsewhere are moved here first.
-        return [] if case.waiting or case.strays else [Finding(
-            codes.MISSING_COPY, case.uuid,
-            'no revision in %s' % case.named(case.cell), 'write one',
-            (case.cell,))]
-    if instance.spec == text and not instance.pending:
-        return []
-    if fields_of(instance.spec) is None:
-        return [_unreadable_copy(case, instance)]
-    digest = primitive.digest(text)
-    same = primitive.digest(instance.spec) == digest
-    if not same:
-        found = _damaged(case, instance, text)
-        if found:
-            return found
-    if not instance.pending:
-        return [] if same else [Finding(
-            codes.STALE_COPY, case.uuid,
-            'revision %d in %s is not what request_specs has' % (
-                instance.revision, case.named(case.cell)),
-            'write the request spec as a new one', (case.cell,))]
-    if same or instance.base_digest == digest:
-        return [Finding(
-            codes.PENDING_REVISION, case.uuid,
-            'revision %d in %s is pending' % (
-                instance.revision, case.named(case.cell)),
-            'write it to request_specs', (case.cell,))]
-    return [Finding(
-        codes.CONFLICTING_REVISION, case.uuid,
-        'revision %d in %s is pending, and request_specs has changed since'
-        % (instance.revision, case.named(case.cell)),
-        'let request_specs win; the revision stays in the history',
-        (case.cell,))]
-
-
-def _damaged(case, instance, text):
-    """Which of two that differ Nova could not hydrate.
-
-    That takes long, and two that are alike are taken for what was saved.
-    """
-    if damage.of_spec(text):
-        return [_unreadable_spec(case, instance)]
-    if damage.of_spec(instance.spec):
-        return [_unreadable_copy(case, instance)]
-    return []
-
-
-def _unreadable_spec(case, instance):
-    return Finding(
-        codes.UNREADABLE_SPEC, case.uuid,
-        'its row in request_specs cannot be read',
-        'rebuild it from %s' % _source(instance))
-
-
-def _unreadable_copy(case, instance):
-    return Finding(
-        codes.UNREADABLE_COPY, case.uuid,
-        'revision %d in %s cannot be read' % (
-            instance.revision, case.named(case.cell)),
-        'write the request spec as a new one', (case.cell,))
-
-
-def _differences(case, instance, data):
-    fields = differing(data, instance, case.group, case.flavor)
-    if not fields:
-        return []
-    return [Finding(
-        codes.SPEC_DIFFERS, case.uuid, 'other than the server in: %s' %
-        ', '.join(fields), 'spec sync --field %s' % ','.join(fields))]
-
-
-def fields_of(text):
-    """Return the fields of a RequestSpec, None if it is damaged.
-
-    :param text: its JSON
-    """
-    try:
-        whole = jsonutils.loads(text)
-        data = whole[primitive.DATA]
-        for name in ('flavor', 'image', 'pci_requests', 'instance_group'):
-            if data.get(name) is not None:
-                data[name][primitive.DATA].get('')
-        if (whole[primitive.NAME] == 'RequestSpec' and
-                whole[primitive.VERSION] and data['flavor']):
-            return data
-    except damage.UNREADABLE:
-        pass
-    return None
-
-
-def differing(data, instance, group, flavor=None):
-    """Return what a request spec says otherwise than its server.
-
-    :param data: as of fields_of()
-    :param instance: a row of the stream ``instance``
-    :param group: the uuid of the server group that it is a member of, or
-        None; one that is deleted is no constraint, and Nova skips it
-    :param flavor: the id of its flavor, if the row does not have it: Nova
-        writes that after the flavor itself, in another transaction
-    :returns: a list of the fields that ``spec sync`` takes
-    """
-    if (instance.task_state is not None or not instance.was_launched or
-            instance.vm_state in _NOT_THERE):
-        return []
-    found = _of_flavor(data, flavor or instance.instance_type_id)
-    zone = data.get('availability_zone')
-    if zone and (instance.availability_zone or zone) != zone:
-        found.append('az')
-    image = data.get('image')
-    if instance.image_ref and instance.image_ref != (
-            image and image[primitive.DATA].get('id')):
-        found.append('image')
-    claimed = data.get('instance_group')
-    if group and group != (claimed and claimed[primitive.DATA].get('uuid')):
-        found.append('group')
-    return found
-
-
-def _of_flavor(data, flavor_id):
-    flavor = data['flavor'][primitive.DATA]
-    if flavor.get('id') != flavor_id:
-        return ['flavor']
-    extra_specs = flavor.get('extra_specs') or {}
-    if not (extra_specs.get(contract.ALIAS) or contract.pci_requests(data)):
-        return []   # as nearly always
-    try:
-        wanted = contract.wanted_aliases(extra_specs)
-    except ValueError:   # which Nova could not make sense of either
-        return []
-    return [] if contract.aliases(data) == wanted else ['pci']

@@ -19,24 +19,27 @@ are removed, in the transaction that removes them, with these locked.
 import contextlib
 import logging
 
+from oslo_db import api as oslo_db_api
+
 from nova import exception as nova_exc
 from nova import objects
 
 from nova_cells_persist.db import build_request as db_build
 from nova_cells_persist.db import database
 from nova_cells_persist.db import instance as db_instance
-from nova_cells_persist.db import instance_mapping as db_mapping
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist.db import rows
 from nova_cells_persist import exception
 from nova_cells_persist.objects import build_list
 from nova_cells_persist.objects import heal
 from nova_cells_persist.objects import revision
-from nova_cells_persist.reconcile import allocations
+from nova_cells_persist.reconcile import agreement
 from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import burial
 from nova_cells_persist.reconcile import codes
+from nova_cells_persist.reconcile import cross_cell_move
 from nova_cells_persist.reconcile import findings
+from nova_cells_persist.reconcile import removal
 from nova_cells_persist.reconcile import server as of_server
 from nova_cells_persist.reconcile import sync
 
@@ -54,57 +57,78 @@ def mend(cloud, uuid, wanted, since, journal):
     :param wanted: the codes to mend
     :param since: as of Cloud.cases()
     :param journal: an undo.Journal
-    :returns: a list of (Finding, None if it is mended, else an exception
-        that says why not)
+    :returns: an iterator of (Finding, None if it is mended, else an exception
+        that says why not; AllocationsLeft if it is, but for these)
+    :raises: EndOfRun, after what was done before it
     """
-    done = {}
+    done: dict[tuple, tuple[codes.Finding, Exception | None]] = {}
+    try:
+        _mend_all(cloud, uuid, wanted, since, journal, done)
+    finally:
+        # Whatever ends it here: what has been done is to be known.
+        yield from done.values()
+
+
+def _mend_all(cloud, uuid, wanted, since, journal, done):
     case = cloud.case(uuid, since)
     for _ in range(ROUNDS):
         found = [finding for finding in cloud.findings(case)
                  if finding.code in wanted]
         for finding in found:
-            if done.get(finding.code) is not None:
+            if done.get(_key(finding)) is not None:
                 # It has been mended, and is there again.
-                done[finding.code] = finding, (
-                    done[finding.code][1] or exception.NotMended(
+                done[_key(finding)] = finding, (
+                    done[_key(finding)][1] or exception.NotMended(
                         evidence=finding.evidence))
-        found = [each for each in found if each.code not in done]
+        found = [each for each in found if _key(each) not in done]
         if not found:
             break
         for finding in found:
             reason = _mend_one(cloud, finding, since, journal)
-            if reason is not GONE:
-                done[finding.code] = finding, reason
+            if reason is not codes.GONE:
+                done[_key(finding)] = finding, reason
         # What is recent now is what has just been mended.
         since = None
         case = cloud.case(uuid)
-    return list(done.values())
 
 
-#: Of a finding that was not there any more when it was to be mended.
-GONE = object()
+def _key(finding):
+    # A second thing may be wrong of the same kind: a build whose request spec
+    # has been rebuilt may be damaged itself.
+    return finding.code, finding.repair
 
 
 def _mend_one(cloud, finding, since, journal):
-    entry = None
+    if finding.by_hand:
+        return exception.ByHand(evidence=finding.evidence,
+                                repair=finding.repair)
     try:
-        with _checked(cloud, finding, since) as case:
-            if case is None:
-                return GONE
-            entry = journal.entry(cloud, finding,
-                                  _touched(cloud, case, finding))
-            _REPAIRS[finding.code](cloud, case, finding, entry)
-    except (exception.DatabaseError, exception.UndoFile):
-        raise   # the next one would not fare better
-    except database.FAILURES + (
-            exception.CellsPersistException, nova_exc.NovaException,
+        return _try(cloud, finding, since, journal)
+    except exception.EndOfRun:
+        raise
+    except (exception.CellsPersistException, nova_exc.NovaException,
             ValueError) as exc:
         LOG.debug('%s', finding, exc_info=True)
         return exc
+
+
+@oslo_db_api.wrap_db_retry(
+    max_retries=5, retry_interval=0.1, jitter=True,
+    exception_checker=lambda exc: isinstance(exc, exception.Deadlock))
+def _try(cloud, finding, since, journal):
+    entry = None
+    try:
+        # What a cell refuses says so itself.
+        with answers.about(database.API_DATABASE, finding.uuid), _checked(
+                cloud, finding, since) as case:
+            if case is None:
+                return codes.GONE
+            entry = journal.entry(cloud, finding,
+                                  _touched(cloud, case, finding))
+            return _REPAIRS[finding.code](cloud, case, finding, entry)
     finally:
         if entry is not None:
             entry.end()
-    return None
 
 
 @contextlib.contextmanager
@@ -115,14 +139,13 @@ def _checked(cloud, finding, since):
         yield case if _is_there(cloud, case, finding) else None
         return
     with database.api_writer(cloud.context) as session:
-        with answers.of(database.API_DATABASE):
-            rows.lock(session, finding.uuid)
+        rows.lock(session, finding.uuid)
         case = cloud.case(finding.uuid, since, session)
         yield case if _is_there(cloud, case, finding) else None
 
 
 def _is_there(cloud, case, finding):
-    return any((each.code, each.cells) == (finding.code, finding.cells)
+    return any((each.cells, _key(each)) == (finding.cells, _key(finding))
                for each in cloud.findings(case))
 
 
@@ -137,29 +160,44 @@ def _touched(cloud, case, finding):
 
 
 # Each takes the Cloud, the Case, the Finding and the entry of the undo file,
-# which it writes before it changes anything.
+# which it writes before it changes anything. It returns None, an exception
+# that says what is left to do, or codes.GONE if there was nothing to mend any
+# more. Those of reconcile/removal.py are alike.
 
 
 def _finish_build(cloud, case, finding, entry):
-    entry.begin()
+    entry.begin(**({} if finding.cells else {'made': [cloud.cell0.uuid]}))
     build = objects.BuildRequest.get_by_instance_uuid(
         cloud.context, case.uuid)
     if finding.cells:
-        cell = cloud.cells[finding.cells[0]]
-        burial.complete(cloud.targeted(cell), build)
-        burial.map_to(cloud.context, case.uuid, cell, build.instance)
+        cell, instance = cloud.cells[finding.cells[0]], build.instance
+        with cloud.acting(cell.id, case.uuid) as context:
+            burial.complete(context, build)
     else:
-        burial.bury(cloud.targeted(cloud.cell0), cloud.cell0, build)
+        cell = cloud.cell0
+        with cloud.acting(cell.id, case.uuid) as context:
+            instance = burial.bury(context, build)
+    burial.map_to(cloud.context, case.uuid, cell, instance)
     build.destroy()
 
 
-def _rewrite_build(cloud, case, finding, entry):
-    if not findings.can_be_rewritten(case):
-        if findings.may_be_of_another_nova(case):
-            raise exception.ByHand(evidence=finding.evidence,
-                                   repair=finding.repair)
-        _remove_everything(cloud, case, finding, entry)
-        return
+def _mend_build(cloud, case, finding, entry):
+    if findings.lacks_spec(case):
+        _rebuild_spec_of_build(cloud, case, entry)
+    elif findings.can_be_rewritten(case):
+        _rewrite_build(cloud, case, entry)
+    else:
+        return removal.of_everything(cloud, case, finding, entry)
+
+
+def _rebuild_spec_of_build(cloud, case, entry):
+    entry.begin()
+    with database.api_writer(cloud.context) as session:
+        if not db_spec.update_nova_spec(session, case.uuid, case.saved_spec):
+            db_spec.insert_nova_spec(session, case.uuid, case.saved_spec)
+
+
+def _rewrite_build(cloud, case, entry):
     entry.begin()
     with database.api_writer(cloud.context) as session:
         db_build.delete_all(session, [case.uuid])
@@ -168,96 +206,76 @@ def _rewrite_build(cloud, case, finding, entry):
 
 def _give_up(cloud, case, finding, entry):
     entry.begin()
-    context = cloud.targeted(cloud.cells[finding.cells[0]])
-    with database.writer(context) as session:
-        if not db_instance.give_up(session, case.uuid):
-            return   # a host has just taken it
-    burial.fail(context, objects.Instance.get_by_uuid(context, case.uuid),
-                'nova-cells-persist')
+    with cloud.acting(finding.cells[0], case.uuid) as context:
+        with database.writer(context) as session:
+            if not db_instance.give_up(session, case.uuid):
+                return codes.GONE   # a host has just taken it
+        burial.fail(context, objects.Instance.get_by_uuid(context, case.uuid),
+                    'nova-cells-persist')
 
 
 def _map(cloud, case, finding, entry):
     entry.begin()
-    cell = cloud.cells[finding.cells[0]]
-    burial.map_to(cloud.context, case.uuid, cell,
-                  objects.Instance.get_by_uuid(cloud.targeted(cell),
-                                               case.uuid))
+    _map_to(cloud, case.uuid, finding.cells[0])
 
 
-def _remove_everything(cloud, case, finding, entry):
-    context = cloud.context
-    allocated = allocations.get(context, case.uuid)
-    entry.begin(**({'allocations': allocated} if allocated else {}))
-    # Once the rows are gone nobody would find these.
-    if allocated:
-        allocations.delete(context, case.uuid)
-    for cell in case.copies():
-        _delete_copies(cloud, case.uuid, cell)
-    with database.api_writer(context) as session:
-        db_build.delete_all(session, [case.uuid])
-        db_build.delete_mirror(session, case.uuid)
-        db_mapping.delete(session, case.uuid)
-        db_spec.delete(session, [case.uuid])
-        db_spec.delete_nova_spec(session, case.uuid)
+def _map_to(cloud, uuid, cell):
+    with cloud.acting(cell, uuid) as context:
+        instance = objects.Instance.get_by_uuid(context, uuid)
+    burial.map_to(cloud.context, uuid, cloud.cells[cell], instance)
 
 
-def _remove_build(cloud, case, finding, entry):
+def _end_move(cloud, case, finding, entry):
+    home, other, is_kept = cross_cell_move.ending(case)
+    if not is_kept:
+        removal.require_two(cloud, case, home, other)
+        removal.begin_deletion(cloud, case.uuid, [other], entry)
+        with cloud.writing(home, case.uuid) as session:
+            db_instance.end_cross_cell(session, case.uuid)
+        removal.delete_instance(cloud, case.uuid, other)
+        return
     entry.begin()
-    with database.api_writer(cloud.context) as session:
-        db_build.delete_all(session, [case.uuid])
-        db_build.delete_mirror(session, case.uuid)
-
-
-def _delete_spare(cloud, case, finding, entry):
-    if not finding.cells:
-        raise exception.ByHand(evidence=finding.evidence,
-                               repair=finding.repair)
-    entry.begin()
-    context = cloud.targeted(cloud.cells[finding.cells[0]])
-    with database.writer(context) as session:
-        db_instance.delete_unbuilt(session, case.uuid)
-
-
-def _remove_copies(cloud, case, finding, entry):
-    entry.begin()
-    for cell in finding.cells:
-        _delete_copies(cloud, case.uuid, cell)
-
-
-def _delete_copies(cloud, uuid, cell):
-    with cloud.writing(cell) as session:
-        db_spec.delete_strays(session, uuid)
+    # In the order in which Nova does it: hidden twice it could not be found.
+    with cloud.writing(home, case.uuid) as session:
+        db_instance.hide(session, case.uuid, False)
+    if home != case.cell:
+        _map_to(cloud, case.uuid, home)
+    with cloud.writing(other, case.uuid) as session:
+        db_instance.hide(session, case.uuid, True)
 
 
 def _move_copies(cloud, case, finding, entry):
     """Take revisions to the cell of the server, and into its history."""
     entry.begin()
-    home = cloud.targeted(cloud.cells[case.cell])
-    places = [cloud.targeted(cloud.cells[cell]) for cell in case.strays]
-    for place in places + ([cloud.context] if case.waiting else []):
-        with database.reader(place) as session:
-            moved = [dict(row._mapping) for row in
-                     db_spec.revisions(session, case.uuid)]
-        with database.writer(home) as session:
-            there = {row.revision for row in
-                     db_spec.revisions(session, case.uuid)}
-            # What is newer than the newest there was not known to it. The
-            # row of Nova's tells what is true, as ever.
-            moved = [row for row in moved if row['revision'] not in there and
-                     (not there or row['revision'] < max(there))]
-            for row in moved:
-                del row['id']
-            if moved:
-                db_spec.insert(session, moved)
-        with database.writer(place) as session:
-            db_spec.delete(session, [case.uuid])
+    for cell in case.strays:
+        with cloud.acting(cell, case.uuid) as context:
+            _move_from(context, cloud, case)
+    if case.waiting:
+        _move_from(cloud.context, cloud, case)
+
+
+def _move_from(context, cloud, case):
+    with database.reader(context) as session:
+        moved = [dict(row._mapping) for row in
+                 db_spec.revisions(session, case.uuid)]
+    with cloud.writing(case.cell, case.uuid) as session:
+        there = {row.revision for row in
+                 db_spec.revisions(session, case.uuid)}
+        # What is newer than the newest there was not known to it. The row of
+        # Nova's tells what is true, as ever.
+        moved = [row for row in moved if row['revision'] not in there and
+                 (not there or row['revision'] < max(there))]
+        for row in moved:
+            del row['id']
+        if moved:
+            db_spec.insert(session, moved)
+    with database.writer(context) as session:
+        db_spec.delete(session, [case.uuid])
 
 
 def _rebuild(cloud, case, finding, entry):
     entry.begin()
-    what = ('missing' if finding.code == codes.MISSING_SPEC
-            else 'damaged')
-    if heal.rebuild(cloud.context, case.uuid, what) is None:
+    if heal.rebuild(cloud.context, case.uuid, case.nova_spec) is None:
         raise exception.NothingToRebuildFrom(instance_uuid=case.uuid)
 
 
@@ -271,8 +289,8 @@ def _reconcile(cloud, case, finding, entry):
 
 def _sync(cloud, case, finding, entry):
     entry.begin()
-    fields = findings.differing(
-        findings.fields_of(case.nova_spec), case.instance, case.group,
+    fields = agreement.differing(
+        agreement.fields_of(case.nova_spec), case.instance, case.group,
         case.flavor)
     sync.sync(cloud.targeted(None),
               of_server.Server(cloud.targeted(None), case.uuid), fields)
@@ -280,15 +298,16 @@ def _sync(cloud, case, finding, entry):
 
 _REPAIRS = {
     codes.STUCK_BUILD: _finish_build,
-    codes.UNREADABLE_BUILD: _rewrite_build,
+    codes.UNREADABLE_BUILD: _mend_build,
     codes.STUCK_INSTANCE: _give_up,
-    codes.DELETED_BUILD: _remove_everything,
-    codes.LANDED_BUILD: _remove_build,
+    codes.DELETED_BUILD: removal.of_deleted,
+    codes.LANDED_BUILD: removal.of_build,
     codes.UNMAPPED_INSTANCE: _map,
-    codes.TWO_CELLS: _delete_spare,
-    codes.ORPHANED_MAPPING: _remove_everything,
-    codes.ORPHANED_SPEC: _remove_everything,
-    codes.ORPHANED_COPY: _remove_copies,
+    codes.TWO_CELLS: removal.of_spare,
+    codes.INTERRUPTED_MOVE: _end_move,
+    codes.ORPHANED_MAPPING: removal.of_everything,
+    codes.ORPHANED_SPEC: removal.of_everything,
+    codes.ORPHANED_COPY: removal.of_copies,
     codes.MISPLACED_COPY: _move_copies,
     codes.MISSING_SPEC: _rebuild,
     codes.UNREADABLE_SPEC: _rebuild,
@@ -304,5 +323,5 @@ _REPAIRS = {
 #: others look again by themselves, with the row that they write locked.
 _IN_TRANSACTION = frozenset(
     code for code, repair in _REPAIRS.items() if repair in (
-        _finish_build, _rewrite_build, _map, _remove_everything,
-        _remove_build, _move_copies))
+        _finish_build, _mend_build, _map, removal.of_everything,
+        removal.of_deleted, removal.of_build, _move_copies, _end_move))

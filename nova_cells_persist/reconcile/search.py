@@ -17,14 +17,17 @@ findings comes back from it, so that memory does not grow with the servers.
 """
 
 import collections
+from collections.abc import Iterator
 from concurrent import futures
 import gc
 import itertools
 import multiprocessing
 import os
 import signal
+from typing import NamedTuple
 
 from nova_cells_persist.reconcile import audit
+from nova_cells_persist.reconcile import codes
 
 #: As many servers are worth a second process.
 MANY = 50000
@@ -32,15 +35,25 @@ MANY = 50000
 #: Where the parts begin that a process takes one at a time: 64 of them.
 PARTS = ['%02x' % first for first in range(0, 256, 4)]
 
-#: What was looked at: how many servers, the uuid of the last one, and the
-#: Findings, those of one server beside each other.
-Lot = collections.namedtuple('Lot', 'servers last found')
+
+class Lot(NamedTuple):
+    """What was looked at.
+
+    How many servers, the uuid of the last one, and the Findings, those of one
+    server beside each other.
+    """
+
+    servers: int
+    last: str | None
+    found: list[codes.Finding]
+
 
 #: The Cloud, in a process of its own.
 _cloud = None
 
 
-def search(cloud, servers, wanted, after, since, sleep=0, workers=None):
+def search(cloud, servers, wanted, after, since, sleep=0,
+           workers=None) -> Iterator[Lot]:
     """Yield all that is wrong, in the order of the uuids of the servers.
 
     :param cloud: an audit.Cloud
@@ -79,7 +92,7 @@ def _by_processes(cloud, wanted, after, since, sleep, workers):
     pool = futures.ProcessPoolExecutor(
         workers, multiprocessing.get_context('fork'), _begin, (cloud,))
     # No more are on their way than what is to be held in memory.
-    pending = collections.deque()
+    pending: collections.deque[futures.Future[Lot]] = collections.deque()
     try:
         while parts or pending:
             while parts and len(pending) < workers + 1:
@@ -92,7 +105,7 @@ def _by_processes(cloud, wanted, after, since, sleep, workers):
         pool.shutdown(cancel_futures=True)
 
 
-def _parts(after):
+def _parts(after: str) -> list[tuple[str, str]]:
     """Return [(after, until)] of the parts that are left."""
     bounds = [after] + [first for first in PARTS if first > after]
     return list(zip(bounds, bounds[1:] + [audit.LAST]))
@@ -105,7 +118,7 @@ def _begin(cloud):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _search_part(wanted, after, until, since, sleep):
+def _search_part(wanted, after: str, until: str, since, sleep) -> Lot:
     lots = list(_lots(_cloud, wanted, after, until, since, sleep))
     return Lot(sum(lot.servers for lot in lots),
                lots[-1].last if lots else None,

@@ -16,20 +16,27 @@ Nothing is written for it: what Nova's objects would land, adopt or heal while
 they read is what an operator wants to see.
 """
 
-import collections
+from typing import NamedTuple
+
+from sqlalchemy import engine
 
 from nova import exception as nova_exc
 from nova import objects
 
 from nova_cells_persist.db import database
+from nova_cells_persist.db import instance as db_instance
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist.objects import cells
 from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import facts
 
-#: ``row`` is of the table request_spec, ``database`` the name of where it is.
-Revision = collections.namedtuple('Revision', 'row database')
+
+class Revision(NamedTuple):
+    """A row of the table request_spec, and the name of where it is."""
+
+    row: engine.Row
+    database: str
 
 
 class Server:
@@ -52,19 +59,19 @@ class Server:
         """
         self.instance_uuid = instance_uuid
         self.cell = self.nova_spec = None
-        self.revisions = []
+        self.revisions: list[Revision] = []
         if database.is_cell_level():
             self._read_revisions(context, database.OWN_DATABASE)
         else:
             self._read_api(context)
             if self.cell is not None:
-                self._read_revisions(cells.targeted(context, self.cell),
+                self._read_revisions(answers.targeted(context, self.cell),
                                      database.name_of(self.cell))
         if self.nova_spec is None and not self.revisions:
             raise exception.UnknownServer(instance_uuid=instance_uuid)
         self.revisions.sort(key=lambda each: each.row.revision)
 
-    def revision(self, number):
+    def revision(self, number: int) -> Revision:
         """Return one Revision.
 
         :raises: UnknownRevision
@@ -91,7 +98,7 @@ class Server:
             raise exception.NoInstance(instance_uuid=self.instance_uuid,
                                        database='database of any cell')
         name = database.OWN_DATABASE if own else database.name_of(self.cell)
-        cctxt = context if own else cells.targeted(context, self.cell)
+        cctxt = context if own else answers.targeted(context, self.cell)
         try:
             with answers.of(name):
                 instance = objects.Instance.get_by_uuid(
@@ -103,6 +110,21 @@ class Server:
                                        database=name)
         return instance, facts.UNKNOWN if own else self._group(context)
 
+    def task(self, context):
+        """Return the task of it that runs, None if none does.
+
+        :param context: an admin context, not targeted
+        :raises: DatabaseError
+        """
+        own = database.is_cell_level()
+        if not own and self.cell is None:
+            return None
+        name = database.OWN_DATABASE if own else database.name_of(self.cell)
+        cctxt = context if own else answers.targeted(context, self.cell)
+        with answers.session(name, database.reader, cctxt) as session:
+            found = db_instance.task(session, self.instance_uuid)
+        return found and found.task_state
+
     def _group(self, context):
         try:
             with answers.of(database.API_DATABASE):
@@ -112,16 +134,15 @@ class Server:
             return None
 
     def _read_api(self, context):
-        with answers.of(database.API_DATABASE):
+        with answers.opening(database.API_DATABASE):
             self.cell = cells.of_server(context, self.instance_uuid)
-            with database.api_reader(context) as session:
-                self.nova_spec = db_spec.nova_spec(
-                    session, self.instance_uuid)
+        with answers.session(database.API_DATABASE, database.api_reader,
+                             context) as session:
+            self.nova_spec = db_spec.nova_spec(session, self.instance_uuid)
         self._read_revisions(context, database.API_DATABASE)
 
     def _read_revisions(self, context, name):
-        with answers.of(name):
-            with database.reader(context) as session:
-                self.revisions += [
-                    Revision(row, name) for row in
-                    db_spec.revisions(session, self.instance_uuid)]
+        with answers.session(name, database.reader, context) as session:
+            self.revisions += [
+                Revision(row, name) for row in
+                db_spec.revisions(session, self.instance_uuid)]

@@ -29,7 +29,7 @@ def tell(cloud, uuid, since):
     :param cloud: an audit.Cloud
     :param since: as of Cloud.cases()
     :returns: (a list of Event, a list of Finding)
-    :raises: UnknownServer, DatabaseError
+    :raises: NothingOfServer, DatabaseError
     """
     events = []
     with cloud.reading(None) as session:
@@ -40,7 +40,7 @@ def tell(cloud, uuid, since):
             events += _events(cloud.name_of(cell),
                               db_story.in_cell(session, uuid))
     if not events:
-        raise exception.UnknownServer(instance_uuid=uuid)
+        raise exception.NothingOfServer(instance_uuid=uuid)
     events.sort(key=lambda event: event.at or datetime.datetime.min)
     return events, cloud.findings(cloud.case(uuid, since))
 

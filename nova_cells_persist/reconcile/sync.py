@@ -21,9 +21,11 @@ from nova_cells_persist.db import database
 from nova_cells_persist import exception
 from nova_cells_persist.objects import cells
 from nova_cells_persist.objects import contract
+from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import record
 from nova_cells_persist.reconcile import facts
+from nova_cells_persist.reconcile import legibility
 
 
 def _pci(data, instance, group):
@@ -78,16 +80,19 @@ def sync(context, server, names):
     :param names: keys of FIELDS
     :returns: those that said something else, a list
     :raises: NoInstance, NoSpec; ServerBusy while a task of it runs;
-        UnreadableRow
+        UnreadableSpec, UnreadableRevision
     """
     instance, group = server.instance(context)
-    if instance.task_state is not None:
-        raise exception.ServerBusy(instance_uuid=instance.uuid,
-                                   task=instance.task_state)
-    changed = []
+    _require_idle(server, instance.task_state)
+    changed: list[str] = []
 
     def edit(text):
-        _readable(server.instance_uuid, text)
+        if text is None:
+            raise exception.NoSpec(instance_uuid=server.instance_uuid)
+        with _legible(server):
+            return with_all(text)
+
+    def with_all(text):
         changed[:] = []
         for name in names:
             synced = _with(text, FIELDS[name](
@@ -110,11 +115,12 @@ def restore(context, server, number=None):
         than the request spec does now
     :returns: the number of the revision that was put back; None if the
         request spec says what it does already
-    :raises: UnknownRevision, NoFormerRevision, NoSpec, UnreadableRow
+    :raises: UnknownRevision, NoFormerRevision, NoSpec; ServerBusy while a
+        task of it runs; UnreadableRevision
     """
+    _require_idle(server, server.task(context))
     chosen = (_former(server) if number is None
-              else server.revision(number)).row
-    _readable(server.instance_uuid, chosen.spec)
+              else _undamaged(server.revision(number))).row
     digest = primitive.digest(chosen.spec)
 
     def edit(text):
@@ -131,10 +137,24 @@ def _former(server):
     current = primitive.digest_if_readable(
         server.nova_spec or server.revisions[-1].row.spec)
     for each in reversed(server.revisions):
-        if primitive.digest_if_readable(
-                each.row.spec) not in (None, current):
+        if (primitive.digest_if_readable(each.row.spec) != current and
+                not damage.of_spec(each.row.spec)):
             return each
     raise exception.NoFormerRevision(instance_uuid=server.instance_uuid)
+
+
+def _undamaged(found):
+    reason = damage.of_spec(found.row.spec)
+    if reason is not None:
+        raise legibility.error(found.row.instance_uuid, found.database,
+                               found.row.revision, reason)
+    return found
+
+
+def _require_idle(server, task):
+    if task is not None:
+        raise exception.ServerBusy(instance_uuid=server.instance_uuid,
+                                   task=task)
 
 
 def _write(context, server, edit, event):
@@ -147,18 +167,15 @@ def _write(context, server, edit, event):
     return row
 
 
-def _readable(instance_uuid, text):
-    try:
-        if text is None:
-            raise exception.NoSpec(instance_uuid=instance_uuid)
-        return primitive.data(text)
-    except ValueError as exc:
-        raise exception.UnreadableRow(
-            table='request_specs', database=database.API_DATABASE,
-            instance_uuid=instance_uuid, reason=exc)
+def _legible(server):
+    """Say of the record, which is edited, that it cannot be read."""
+    if not database.is_cell_level():
+        return legibility.of(server.instance_uuid, database.API_DATABASE)
+    newest = server.revisions[-1]
+    return legibility.of(server.instance_uuid, newest.database,
+                         newest.row.revision)
 
 
 def _with(text, fields):
     whole = jsonutils.loads(text)
-    whole[primitive.DATA] = dict(whole[primitive.DATA], **fields)
-    return primitive.dumps(primitive.without_changes(whole))
+    return primitive.with_data(whole, dict(whole[primitive.DATA], **fields))

@@ -18,16 +18,25 @@ have after it. It is readable for its owner alone, since rows of builds have
 the user data of servers.
 """
 
+import contextlib
 import hashlib
 import os
+import stat
+from typing import NamedTuple
 
 from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
 from nova_cells_persist.db import database
+from nova_cells_persist.db import instance as db_instance
 from nova_cells_persist.db import rows
 from nova_cells_persist import exception
 from nova_cells_persist.reconcile import allocations
+from nova_cells_persist.reconcile import answers
+from nova_cells_persist.reconcile import codes
+
+#: As a file begins.
+_BEGINNING = b'{"time": "'
 
 #: How the API database is called among the uuids of cells.
 API = 'api'
@@ -37,7 +46,7 @@ class Journal:
     """The file that a run of repairs writes.
 
     :ivar path: of the file, which is there once there was something to write
-    :ivar is_written: whether there was
+    :ivar has_changes: whether anything was changed that is in it
     """
 
     def __init__(self, path=None):
@@ -48,7 +57,7 @@ class Journal:
         self.path = path or 'nova-cells-persist-undo-%s.jsonl' % (
             timeutils.utcnow().strftime('%Y%m%dT%H%M%S.%f'))
         self._file = None
-        self.is_written = False
+        self.has_changes = False
 
     def entry(self, cloud, finding, cells):
         """Return an Entry for a repair that is about to be done.
@@ -65,19 +74,47 @@ class Journal:
         """
         try:
             if self._file is None:
-                self._file = os.fdopen(os.open(
-                    self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND,
-                    0o600), 'w')
-            self._file.write(jsonutils.dumps(entry) + '\n')
+                self._file = _open(self.path)
+            self._file.write(jsonutils.dumps(entry).encode() + b'\n')
             self._file.flush()
             os.fsync(self._file.fileno())
-            self.is_written = True
         except OSError as exc:
-            raise exception.UndoFile(path=self.path, reason=exc.strerror)
+            raise exception.UndoFile(path=self.path,
+                                     reason=exc.strerror or exc)
 
     def close(self):
         if self._file is not None:
-            self._file.close()
+            # What could not be written was said when it was to be.
+            with contextlib.suppress(OSError):
+                self._file.close()
+
+
+def _open(path):
+    """Open a file to append to it, for its owner alone.
+
+    What is left of a line that was cut short goes: nothing was done after it,
+    and the next line would become a part of it.
+
+    :raises: OSError; UndoFile if something else is in it
+    """
+    file = os.fdopen(os.open(
+        path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), 'r+b')
+    try:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            if not _BEGINNING.startswith(file.read(len(_BEGINNING))):
+                raise _no_undo_file(path)
+            os.fchmod(file.fileno(), 0o600)
+            file.seek(0)
+            file.truncate(sum(len(line) for line in file
+                              if line.endswith(b'\n')))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _no_undo_file(path):
+    return exception.UndoFile(path=path, reason='it is no undo file')
 
 
 class Entry:
@@ -88,28 +125,48 @@ class Entry:
         self._cloud = cloud
         self._finding = finding
         self._cells = cells
-        self._is_begun = False
+        self._before = None
 
     def begin(self, **more):
         """Write what there is before anything is changed.
 
-        :param more: what else is removed, beside rows of the databases
+        :param more: what else there is to put back: ``allocations``, as
+            placement has them; ``gone``, {uuid of a cell: a server that is
+            deleted from there, as of db.rows.read_instance()}; ``made``, the
+            uuids of cells into which the server is written
         :raises: UndoFile if that cannot be written
         """
         finding = self._finding
+        before = look(self._cloud, finding.uuid, self._cells)
         self._journal.write(dict({
             'time': timeutils.utcnow().isoformat(), 'uuid': finding.uuid,
             'code': finding.code, 'evidence': finding.evidence,
-            'before': look(self._cloud, finding.uuid, self._cells)}, **more))
-        self._is_begun = True
+            'before': before}, **more))
+        self._before = digests(before)
 
     def end(self):
-        """Write what there is after it, once all is committed."""
-        if self._is_begun:
-            self._journal.write({
-                'uuid': self._finding.uuid, 'code': self._finding.code,
-                'after': digests(look(self._cloud, self._finding.uuid,
-                                      self._cells))})
+        """Write what there is after it, once all is committed.
+
+        :raises: NotNoted if that cannot be written, and something was changed
+        """
+        if self._before is None:
+            return
+        uuid, code = self._finding.uuid, self._finding.code
+        after = digests(look(self._cloud, uuid, self._cells))
+        changed = [place.database
+                   for place in _places(self._cloud, self._cells)
+                   if after[place.name] != self._before[place.name]]
+        try:
+            self._journal.write({'uuid': uuid, 'code': code, 'after': after})
+        except exception.UndoFile as exc:
+            if not changed:
+                raise
+            raise exception.NotNoted(
+                instance_uuid=uuid, code=code, path=self._journal.path,
+                databases=' and the '.join(changed),
+                reason=exc.data['reason'])
+        if changed:
+            self._journal.has_changes = True
 
 
 def look(cloud, uuid, cells):
@@ -120,20 +177,29 @@ def look(cloud, uuid, cells):
     :returns: {API or the uuid of a cell: as of db.rows.read()}
     """
     found = {}
-    for name, kind, cell in _places(cloud, cells):
-        with cloud.reading(cell) as session:
-            found[name] = rows.read(session, kind, uuid)
+    for place in _places(cloud, cells):
+        with cloud.reading(place.cell) as session:
+            found[place.name] = rows.read(session, place.kind, uuid)
     return found
 
 
 def digests(found):
     """Return what is short, and different for each look().
 
+    But for the ids of rows, and thus their order.
+
     :returns: {API or the uuid of a cell: str}
     """
     return {name: hashlib.sha256(jsonutils.dumps(
-        there, sort_keys=True).encode()).hexdigest()
+        {table: sorted(map(_without_ids, rows_of_it))
+         for table, rows_of_it in there.items()},
+        sort_keys=True).encode()).hexdigest()
         for name, there in found.items()}
+
+
+def _without_ids(row):
+    return jsonutils.dumps({name: value for name, value in row.items()
+                            if name not in rows.IDS}, sort_keys=True)
 
 
 def read(path):
@@ -157,40 +223,151 @@ def read(path):
     except OSError as exc:
         raise exception.UndoFile(path=path, reason=exc.strerror)
     except (ValueError, KeyError, IndexError, TypeError):
-        raise exception.UndoFile(path=path, reason='it is no undo file')
+        raise _no_undo_file(path)
     return entries[::-1]
 
 
-def undo(cloud, entry, force=False):
+def undo(cloud, entry, journal=None):
     """Put back what a repair has changed.
+
+    A server that is in a cell stays there, unless the repair has put it
+    there: who has brought it there since wants it.
 
     :param cloud: an audit.Cloud
     :param entry: as of read()
-    :param force: also if the server was changed after the repair, or the
-        repair was cut short
+    :param journal: a Journal, to put it back also if the server was changed
+        after the repair, or the repair was cut short; what is overwritten is
+        written there
     :returns: whether there was something to put back
     :raises: ChangedSince if the server was changed after the repair;
-        UnknownCell
+        NotPutBack; AllocationsNotPutBack if the rows could be, and these
+        not; DatabaseError; UndoFile
     """
+    done = _put_rows_back(cloud, entry, journal)
+    # A run before this one may have put back the rows alone.
+    if entry.get('allocations') and allocations.put_back(
+            cloud.targeted(None), entry['uuid'], entry['allocations']):
+        done = True
+    return done
+
+
+def _put_rows_back(cloud, entry, journal):
     uuid, before = entry['uuid'], entry['before']
-    cells = [cloud.find(name).id for name in before if name != API]
-    now = digests(look(cloud, uuid, cells))
-    if now == digests(before):
-        return False
-    if now != entry.get('after') and not force:
-        raise exception.ChangedSince(instance_uuid=uuid, code=entry['code'])
-    # The cells first: what the API database says is what counts.
-    for name, kind, cell in reversed(_places(cloud, cells)):
-        with cloud.writing(cell) as session:
-            rows.write(session, kind, uuid, before[name])
-    if entry.get('allocations'):
-        allocations.put_back(cloud.targeted(None), uuid,
-                             entry['allocations'])
+    cells = _cells(cloud, entry)
+    note = None
+    try:
+        with _locked(cloud, entry, cells) as sessions:
+            there = {place.name: rows.read(session, place.kind, uuid)
+                     for place, session in sessions}
+            now = digests(there)
+            if now == digests(before):
+                return False
+            if now != entry.get('after'):
+                if journal is None:
+                    raise exception.ChangedSince(instance_uuid=uuid,
+                                                 code=entry['code'])
+                note = journal.entry(cloud, codes.Finding(
+                    entry['code'], uuid, entry['evidence'], ''), cells)
+                note.begin(**_overwritten(cloud, entry, there))
+            for place, session in sessions:
+                with _acting(entry, place):
+                    _write(session, place, entry, there)
+    finally:
+        if note is not None:
+            note.end()
     return True
 
 
+def _cells(cloud, entry):
+    """Return the ids of the cells that a repair may have written to."""
+    try:
+        return [cloud.find(name).id for name in entry['before']
+                if name != API]
+    except exception.UnknownCell as exc:
+        raise exception.NotPutBack(instance_uuid=entry['uuid'],
+                                   code=entry['code'], reason=exc)
+
+
+@contextlib.contextmanager
+def _acting(entry, place):
+    """Tell a database that refuses these rows from one that is not there."""
+    try:
+        with answers.about(place.database, entry['uuid']):
+            yield
+    except exception.StatementFailed as exc:
+        raise exception.NotPutBack(
+            instance_uuid=entry['uuid'], code=entry['code'], reason=exc)
+
+
+@contextlib.contextmanager
+def _locked(cloud, entry, cells):
+    """Lock a server in all of its databases, so that others wait.
+
+    The cells are committed first, and the API database last: what that says
+    is what counts.
+
+    :returns: a context manager that yields [(_Place, session)]
+    """
+    with contextlib.ExitStack() as stack:
+        sessions = []
+        for place in _places(cloud, cells):
+            session = stack.enter_context(
+                cloud.writing(place.cell, entry['uuid']))
+            with _acting(entry, place):
+                (rows if place.kind == database.API else db_instance).lock(
+                    session, entry['uuid'])
+            sessions.append((place, session))
+        yield sessions
+
+
+def _write(session, place, entry, there):
+    uuid, gone = entry['uuid'], entry.get('gone', {})
+    before, is_there = (entry['before'][place.name],
+                        rows.has_instance(there[place.name]))
+    if place.name in _made(entry):
+        rows.delete_instance(session, uuid)
+    elif place.name in gone and not is_there:
+        rows.put_instance_back(session, uuid, gone[place.name])
+    elif is_there and not rows.has_instance(before):
+        return   # it has come back, with its own copies
+    rows.write(session, place.kind, uuid, before)
+
+
+def _made(entry):
+    """Return the cells that have a server since its repair, by uuid."""
+    return [name for name in entry.get('made', ())
+            if not rows.has_instance(entry['before'][name])]
+
+
+def _overwritten(cloud, entry, there):
+    """Return what more has to be noted to take back what undo() does.
+
+    :param there: as of look(), before it does it
+    """
+    gone = {}
+    for name in _made(entry):
+        with cloud.reading(cloud.find(name).id) as session:
+            gone[name] = rows.read_instance(session, entry['uuid'])
+    return {'gone': {name: found for name, found in gone.items() if found},
+            'made': [name for name in entry.get('gone', ())
+                     if not rows.has_instance(there[name])]}
+
+
+class _Place(NamedTuple):
+    """A database of a server.
+
+    ``name`` is that in the file, ``cell`` the id of the cell or None,
+    ``database`` what it is called.
+    """
+
+    name: str
+    kind: str
+    cell: int | None
+    database: str
+
+
 def _places(cloud, cells):
-    """Return [(name in the file, kind, id of the cell or None)]."""
-    return [(API, database.API, None)] + [
-        (cloud.cells[cell].uuid, database.CELL, cell)
-        for cell in sorted(cells)]
+    """Return the _Place of the API database, and of each of these cells."""
+    return [_Place(API, database.API, None, database.API_DATABASE)] + [
+        _Place(cloud.cells[cell].uuid, database.CELL, cell,
+               cloud.name_of(cell)) for cell in sorted(cells)]

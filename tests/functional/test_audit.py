@@ -16,22 +16,38 @@ Each finding is made by Nova itself, by letting it lose what can be lost; then
 audit names it, heal mends it, and a second audit finds nothing.
 """
 
+import contextlib
+import datetime
+import errno
+import io
 import os
 import threading
 
+import ddt
 import fixtures
 from keystoneauth1 import exceptions as ks_exc
+from oslo_db import exception as db_exc
+from oslo_serialization import jsonutils
+from oslo_utils import timeutils
 import sqlalchemy as sa
+import testtools
 
+from nova.cmd import manage
+from nova.conductor import manager
 from nova.conductor import rpcapi
 from nova import context as nova_context
 from nova import objects
-from nova.objects import instance_mapping as stock_mapping
 from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional.api import client
 
+from nova_cells_persist.db import database
+from nova_cells_persist.db import instance as db_instance
+from nova_cells_persist.db import rows as db_rows
+from nova_cells_persist import exception
 from nova_cells_persist.reconcile import repair
 
+from tests import counting
+from tests.crash import points
 from tests.functional import base
 from tests.functional import command
 
@@ -49,6 +65,9 @@ class AuditTestCase(command.CommandMixin, base.CloudTestCase):
         super().setUp()
         self.undo_file = os.path.join(
             self.useFixture(fixtures.TempDir()).path, 'undo')
+        # Nor for what has just landed.
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_cells_persist.cmd.audit.LANDING', datetime.timedelta()))
 
     def audit(self, *argv):
         """Return [(code, uuid)] of what audit finds."""
@@ -80,16 +99,37 @@ class AuditTestCase(command.CommandMixin, base.CloudTestCase):
         self.assertEqual(0, status, stderr)
         return stdout
 
+    def force(self):
+        """Undo what has changed since.
+
+        :returns: standard output, standard error
+        """
+        self.forced = self.undo_file + '-forced'
+        status, stdout, stderr = self.command(
+            'undo', self.undo_file, '--force', '--undo-file', self.forced)
+        self.assertEqual(0, status, stderr)
+        return stdout, stderr
+
     def lose(self, *argv, **kwargs):
         """Let the cast of a build be lost, and return the server's id."""
         with self.held_builds():
             return self.accept(*argv, **kwargs)['id']
 
-    def built_by_a_conductor_killed_in(self, method):
+    def built_by_a_conductor_killed_in(self, method, host='host1'):
         """Return the id of a server in whose build a conductor is killed."""
         with self.held_builds() as let_go:
-            server_id = self.accept(az='nova:host1')['id']
+            server_id = self.accept(az='nova:' + host)['id']
             self.kill_in(method, let_go)
+        return server_id
+
+    def built_on_no_host(self):
+        """Return the id of a server in cell1 that its host did not get."""
+        sent = threading.Event()
+        with fixtures.MonkeyPatch(
+                'nova.compute.rpcapi.ComputeAPI.build_and_run_instance',
+                lambda *args, **kwargs: sent.set()):
+            server_id = self.accept(az='nova:host1')['id']
+            self.assertTrue(sent.wait(60))
         return server_id
 
     def kill_in(self, method, do):
@@ -121,6 +161,7 @@ class AuditTestCase(command.CommandMixin, base.CloudTestCase):
             self.context, self.flavors[number]['id'])
 
 
+@ddt.ddt
 class StuckBuildTest(AuditTestCase):
 
     def test_healthy(self):
@@ -161,6 +202,43 @@ class StuckBuildTest(AuditTestCase):
         self.assertRaises(client.OpenStackApiNotFoundException,
                           self.api.get_server, server_id)
 
+    @ddt.data(
+        (False, 'DELETE FROM request_specs'),
+        (True, 'DELETE FROM request_specs'),
+        (False, "UPDATE request_specs SET spec = '{'"))
+    @ddt.unpack
+    def test_request_spec_of_a_build_is_lost(self, mirror, statement):
+        """The build itself is whole, and so is the revision."""
+        self.flags(mirror_build_requests=mirror, group='cells_persist')
+        server_id = self.lose()
+        before = self.everything(server_id)
+        spec = self.rows('request_specs', server_id)[0]['spec']
+        self.execute(statement)
+        self.assertEqual([('unreadable-build', server_id)], self.audit())
+        self.assertEqual([('unreadable-build', 'mended')],
+                         self.heal('unreadable-build'))
+        self.assertEqual(before, self.everything(server_id))
+        self.assertEqual(spec,
+                         self.rows('request_specs', server_id)[0]['spec'])
+        self.assertEqual('BUILD', self.api.get_server(server_id)['status'])
+        self.assert_healed(server_id, 'stuck-build')
+
+    def test_request_spec_of_a_damaged_build_is_lost(self):
+        self.flags(mirror_build_requests=False, group='cells_persist')
+        server_id = self.lose()
+        self.execute('DELETE FROM request_specs')
+        self.execute("UPDATE build_request SET request_obj = '{'")
+        self.assertEqual([('unreadable-build', 'mended')] * 2, self.heal())
+        self.assertEqual({}, self.everything(server_id))
+
+    def test_request_spec_of_a_build_is_lost_with_all_its_revisions(self):
+        self.flags(mirror_build_requests=False, group='cells_persist')
+        server_id = self.lose()
+        self.execute('DELETE FROM request_specs')
+        self.execute("UPDATE request_spec SET spec = '{'")
+        self.assert_healed(server_id, 'unreadable-build')
+        self.assertEqual({}, self.everything(server_id))
+
     def test_undo(self):
         server_id = self.lose(body={'metadata': {'role': 'web'}})
         before = self.everything(server_id)
@@ -186,6 +264,21 @@ class StuckBuildTest(AuditTestCase):
         self.assertEqual(2, status)
         self.assertIn('Server %s has been changed since' % server_id, stderr)
 
+    def test_buried_before_its_cast_arrives(self):
+        """A conductor finds no build, and Nova deletes the mapping."""
+        with self.held_builds() as let_go:
+            server_id = self.accept()['id']
+            status, rows = self.listed('audit', *NOW)
+            self.assertIn('once no super-conductor has it in its queue',
+                          rows[0]['Repair'])
+            self.heal()
+            let_go()
+            self._wait_for_assert(lambda: self.assertRaises(
+                client.OpenStackApiNotFoundException,
+                self.api.get_server, server_id))
+        self.assert_healed(server_id, 'unmapped-instance')
+        self.assert_can_be_deleted(server_id)
+
     def test_killed_before_the_mapping(self):
         server_id = self.built_by_a_conductor_killed_in(
             '_map_instance_to_cell')
@@ -206,12 +299,120 @@ class StuckBuildTest(AuditTestCase):
         self._wait_until_deleted(server)
         self.assertEqual([], self.audit())
 
+    def test_deleted_and_killed_before_the_mapping(self):
+        server_id = self.built_by_a_conductor_killed_in(
+            '_map_instance_to_cell', 'host3')
+        self.api.delete_server(server_id)
+        self.assert_deletion_is_finished(server_id)
+
+    def test_deleted_and_killed_before_the_build_is_removed(self):
+        """It is deleted just before it is mapped."""
+        mapped = manager.ComputeTaskManager._map_instance_to_cell
+
+        def delete_first(context, instance, cell):
+            self.api.delete_server(instance.uuid)
+            return mapped(context, instance, cell)
+
+        with fixtures.MonkeyPatch(
+                'nova.conductor.manager.ComputeTaskManager.'
+                '_map_instance_to_cell', delete_first):
+            server_id = self.built_by_a_conductor_killed_in(
+                '_delete_build_request', 'host3')
+        self.assert_deletion_is_finished(server_id)
+
+    def assert_deletion_is_finished(self, server_id, cell='cell2'):
+        # Nova looks into cell1 all the same, which is its own database here.
+        self.assertEqual(1, len(self.rows('instances', server_id, cell)))
+        before = self.everything(server_id)
+        there = self.of_server(server_id, cell)
+        allocated = self._get_allocations_by_server_uuid(server_id)
+        self.assert_healed(server_id, 'deleted-build')
+        self.assertEqual({}, self.everything(server_id))
+        self.assertEqual({}, self.of_server(server_id, cell))
+        self.assertRaises(client.OpenStackApiNotFoundException,
+                          self.api.get_server, server_id)
+        self.assertEqual({}, self._get_allocations_by_server_uuid(server_id))
+        self.undo()
+        self.assertEqual(before, self.everything(server_id))
+        self.assertEqual(there, self.of_server(server_id, cell))
+        self.assertEqual(sorted(allocated), sorted(
+            self._get_allocations_by_server_uuid(server_id)))
+        self.assertEqual([('deleted-build', server_id)], self.audit())
+
+    def test_build_is_lost_and_killed_before_the_mapping(self):
+        """Nobody has deleted it, so its owner decides."""
+        server_id = self.built_by_a_conductor_killed_in(
+            '_map_instance_to_cell')
+        for table in ('build_request', 'build_requests'):
+            self.execute('DELETE FROM %s WHERE instance_uuid = :uuid' % table,
+                         uuid=server_id)
+        self.assertEqual([('unmapped-instance', 'mended'),
+                          ('stuck-instance', 'mended')], self.heal())
+        self.assert_can_be_deleted(server_id)
+
+    def test_host_takes_it_while_it_is_given_up(self):
+        server_id = self.built_on_no_host()
+        give_up = db_instance.give_up
+
+        def take_first(session, uuid):
+            session.execute(sa.text("UPDATE instances SET host = 'host1' "
+                                    'WHERE uuid = :uuid'), {'uuid': uuid})
+            return give_up(session, uuid)
+
+        with fixtures.MonkeyPatch(
+                'nova_cells_persist.db.instance.give_up', take_first):
+            self.assertEqual([], self.heal())
+        row, = self.rows('instances', server_id, 'cell1')
+        self.assertEqual('building', row['vm_state'])
+
     def test_killed_before_the_build_is_removed(self):
         server_id = self.built_by_a_conductor_killed_in(
             '_delete_build_request')
         self.assert_healed(server_id, 'landed-build', 'stuck-instance')
         self.assertEqual([], self.rows('build_requests', server_id))
         self.assert_can_be_deleted(server_id)
+
+    def test_healed_while_it_lands(self):
+        """A conductor that finds no build takes it for deleted."""
+        deletion = 'nova.conductor.manager.ComputeTaskManager.' \
+            '_delete_build_request'
+        delete = manager.ComputeTaskManager._delete_build_request
+        seen = []
+
+        def heal_first(*args):
+            for name in ('heal', 'purge'):
+                seen.append(self.listed(
+                    name, *NOW, '--yes', '--undo-file', self.undo_file))
+            return delete(*args)
+
+        with fixtures.MonkeyPatch(
+                'nova_cells_persist.cmd.audit.LANDING',
+                datetime.timedelta(seconds=60)), fixtures.MonkeyPatch(
+                    deletion, heal_first):
+            server = self.accept()
+            self._wait_for_state_change(server, 'ACTIVE')
+        self.assertNotIn('landed-build', [
+            row['Code'] for _, rows in seen for row in rows])
+
+    def test_landed_a_minute_ago(self):
+        server_id = self.built_by_a_conductor_killed_in(
+            '_delete_build_request')
+        with fixtures.MonkeyPatch('nova_cells_persist.cmd.audit.LANDING',
+                                  datetime.timedelta(seconds=60)):
+            self.assertEqual([], self.heal('landed-build'))
+            self.assertIn(('landed-build', server_id), self.audit())
+            status, rows = self.listed('purge', *NOW)
+            self.assertEqual((0, []), (status, rows))
+            self.assertEqual(
+                [('landed-build', 'mended')],
+                self.heal('landed-build', '--server', server_id))
+            self.undo()
+            self.execute(
+                'UPDATE instance_mappings SET updated_at = :then '
+                'WHERE instance_uuid = :uuid', uuid=server_id,
+                then=timeutils.utcnow() - datetime.timedelta(seconds=61))
+            self.assertEqual([('landed-build', 'mended')],
+                             self.heal('landed-build'))
 
     def test_killed_while_it_buries(self):
         with self.held_builds() as let_go:
@@ -221,12 +422,7 @@ class StuckBuildTest(AuditTestCase):
         self.assert_can_be_deleted(server_id)
 
     def test_lost_cast_to_the_compute(self):
-        sent = threading.Event()
-        with fixtures.MonkeyPatch(
-                'nova.compute.rpcapi.ComputeAPI.build_and_run_instance',
-                lambda *args, **kwargs: sent.set()):
-            server_id = self.accept()['id']
-            self.assertTrue(sent.wait(60))
+        server_id = self.built_on_no_host()
         self.assert_healed(server_id, 'stuck-instance')
         self.assert_can_be_deleted(server_id)
 
@@ -241,7 +437,39 @@ class StuckBuildTest(AuditTestCase):
         self.assertEqual('building', instance['vm_state'])
 
     def test_cast_delivered_twice(self):
-        """The first conductor dies, the second builds it elsewhere."""
+        """What it has left in the first cell goes."""
+        server_id = self.delivered_twice()
+        spare = self.of_server(server_id, 'cell1')
+        self.assert_healed(server_id, 'two-cells')
+        self.assertEqual({}, self.of_server(server_id, 'cell1'))
+        # What Nova archives in one cell, it takes out of the API database.
+        with contextlib.redirect_stdout(io.StringIO()):
+            manage.DbCommands().archive_deleted_rows(
+                all_cells=True, until_complete=True, purge=True)
+        self.assertEqual('ACTIVE',
+                         self.api.get_server(server_id)['status'])
+        self.undo()
+        self.assertEqual(spare, self.of_server(server_id, 'cell1'))
+        self.assertEqual([('two-cells', server_id)], self.audit())
+
+    def test_undo_of_a_server_that_was_forced_back(self):
+        server_id = self.delivered_twice()
+        spare = self.of_server(server_id, 'cell1')
+        self.heal()
+        self.saved(server_id, num_instances=7)
+        self.force()
+        self.assertEqual(spare, self.of_server(server_id, 'cell1'))
+        status, _, stderr = self.command('undo', self.forced)
+        self.assertEqual(0, status, stderr)
+        self.assertEqual({}, self.of_server(server_id, 'cell1'))
+        self.assertEqual(7, self.spec(server_id).num_instances)
+        self.assertEqual([], self.audit())
+
+    def delivered_twice(self):
+        """Return the id of a server that is in two cells.
+
+        The first conductor dies, the second builds it elsewhere.
+        """
         with self.held_builds() as let_go:
             server_id = self.accept()['id']
             self.api.put_service(self.service_id('host3'),
@@ -255,13 +483,57 @@ class StuckBuildTest(AuditTestCase):
             cast()
             server = self._wait_for_state_change({'id': server_id}, 'ACTIVE')
         self.assertEqual('host3', server['OS-EXT-SRV-ATTR:host'])
-        self.assert_healed(server_id, 'two-cells')
-        self.assertNotEqual(
-            0, self.rows('instances', server_id, 'cell1')[0]['deleted'])
-        self.assertEqual('ACTIVE',
-                         self.api.get_server(server_id)['status'])
+        return server_id
+
+    def of_server(self, server_id, cell):
+        """Return all that a cell has of a server, but when it was written."""
+        with self.engine(cell).connect() as connection:
+            found = db_rows.read_instance(connection, server_id)
+        for row in found.get('instances', ()):
+            del row['updated_at']
+        return found
+
+    def test_move_to_another_cell_cut_short(self):
+        """The conductor dies when it has copied the server."""
+        self.allow_cross_cell_resize()
+        server_id = self.boot(host='host1')['id']
+        died = threading.Event()
+
+        def die(task):
+            died.set()
+            raise points.Killed()
+
+        with fixtures.MonkeyPatch('nova.conductor.tasks.cross_cell_migrate.'
+                                  'PrepResizeAtDestTask._execute', die):
+            self.resize(server_id)
+            self.assertTrue(died.wait(60))
+        self.assertEqual([], self.audit())   # it is moving
+        self.claim_device(server_id, 'cell2')
+        copy = self.of_server(server_id, 'cell2')
+        self.api.post_server_action(
+            server_id, {'os-resetState': {'state': 'active'}})
+        self.assert_healed(server_id, 'interrupted-move')
+        self.assertEqual({}, self.of_server(server_id, 'cell2'))
+        # As its host does once the server is gone.
+        self.assertEqual(1, self.execute(
+            'UPDATE pci_devices SET instance_uuid = NULL', 'cell2'))
         self.undo()
-        self.assertEqual([('two-cells', server_id)], self.audit())
+        self.assertEqual(copy, self.of_server(server_id, 'cell2'))
+        self.heal()
+        self.resize(server_id)
+        self._wait_for_state_change({'id': server_id}, 'VERIFY_RESIZE')
+        self.assertEqual([], self.audit())
+
+    def claim_device(self, server_id, cell):
+        self.assertEqual(1, self.execute(
+            'INSERT INTO pci_devices (deleted, compute_node_id, address, '
+            'vendor_id, product_id, dev_type, dev_id, label, status, '
+            'instance_uuid) SELECT 0, id, :a, :a, :a, :a, :a, :a, :a, :uuid '
+            'FROM compute_nodes', cell, a='a', uuid=server_id))
+
+    def resize(self, server_id):
+        self.api.post_server_action(
+            server_id, {'resize': {'flavorRef': self.flavors[1]['id']}})
 
     def test_deleted_just_before_it_is_mended(self):
         server_id = self.lose()
@@ -293,7 +565,10 @@ class StuckBuildTest(AuditTestCase):
         self.assertIn('is not mended by itself: in cell cell1 (host host1) '
                       'and cell cell2 (host host1), mapped to cell cell1',
                       result)
-        self.assertIn('see where it runs', result)
+        self.assertIn('To do by hand: see where it runs', result)
+        _, (row,) = self.listed('heal', *NOW)
+        self.assertEqual('by hand', row['Result'])
+        self.assertTrue(row['Repair'].startswith('by hand: see where'), row)
         self.assertEqual([('two-cells', server_id)], self.audit())
 
     def cast_of(self, let_go):
@@ -324,16 +599,7 @@ class OrphanTest(AuditTestCase):
             self.assertEqual(before, self.everything(neighbour))
 
     def test_deleted_under_a_conductor_without_the_plugin(self):
-        with self.held_builds() as let_go:
-            server_id = self.accept()['id']
-            self.api.delete_server(server_id)
-            with fixtures.MonkeyPatch(
-                    'nova_cells_persist.objects.instance_mapping.'
-                    'InstanceMapping._destroy_in_db',
-                    stock_mapping.InstanceMapping._destroy_in_db):
-                let_go()
-                self._wait_for_assert(lambda: self.assertEqual(
-                    [], self.rows('instance_mappings', server_id)))
+        server_id = self.deleted_under_a_conductor_without_the_plugin()
         self.assert_healed(server_id, 'orphaned-spec')
         self.assertEqual({}, self.everything(server_id))
         self.undo()
@@ -370,8 +636,191 @@ class OrphanTest(AuditTestCase):
         self.assertEqual(2, status)
         self.assertIn('has been changed since', stderr)
         self.assertEqual({}, self.everything(server_id))
-        self.undo('--force')
+        self.force()
         self.assertEqual(before, self.everything(server_id))
+
+    def test_undo_leaves_a_server_that_is_there_again(self):
+        """Its cell was empty for a while: a restore of the wrong backup."""
+        server_id = self.boot(host='host1')['id']
+        before = self.everything(server_id)
+        with self.engine('cell1').connect() as connection:
+            copies = db_rows.read(connection, database.CELL, server_id)
+        there = self.taken_out_of_its_cell(server_id)
+        self.execute('DELETE FROM request_spec WHERE instance_uuid = :uuid',
+                     'cell1', uuid=server_id)
+        self.assertEqual([('orphaned-mapping', 'mended')], self.heal())
+        with self.engine('cell1').begin() as connection:
+            db_rows.put_instance_back(connection, server_id, there)
+            db_rows.write(connection, database.CELL, server_id, copies)
+            there = db_rows.read_instance(connection, server_id)
+        again = self.everything(server_id)
+        status, _, stderr = self.command('undo', self.undo_file)
+        self.assertEqual(2, status)
+        self.assertIn('has been changed since', stderr)
+        self.assertEqual(again, self.everything(server_id))
+        _, stderr = self.force()
+        self.assertIn('What was overwritten can be put back with: '
+                      'nova-cells-persist undo %s' % self.forced, stderr)
+        self.assertEqual(before, self.everything(server_id))
+        self.assertEqual('ACTIVE', self.api.get_server(server_id)['status'])
+        with self.engine('cell1').connect() as connection:
+            self.assertEqual(there, db_rows.read_instance(connection,
+                                                          server_id))
+            self.assertEqual(copies, db_rows.read(
+                connection, database.CELL, server_id))
+        # And that is undone as a repair is.
+        status, stdout, stderr = self.command('undo', self.forced)
+        self.assertEqual(0, status, stderr)
+        self.assertIn('put back', stdout)
+        self.assertEqual(again, self.everything(server_id))
+
+    def taken_out_of_its_cell(self, server_id):
+        """Return what db_rows.put_instance_back() brings there again."""
+        with self.engine('cell1').begin() as connection:
+            there = db_rows.read_instance(connection, server_id)
+            db_rows.delete_instance(connection, server_id)
+        return there
+
+    def test_saved_just_before_it_is_put_back(self):
+        """Who comes first is seen; later ones wait for the lock."""
+        server_id = self.boot(host='host1')['id']
+        self.saved(server_id, flavor=self.flavor(1))
+        self.heal('spec-differs')
+        lock, calls = db_rows.lock, []
+
+        def save_first(*args):
+            calls.append(args)
+            if len(calls) == 1:
+                self.saved(server_id, num_instances=7)
+            lock(*args)
+
+        with fixtures.MonkeyPatch('nova_cells_persist.db.rows.lock',
+                                  save_first):
+            status, _, stderr = self.command('undo', self.undo_file)
+        self.assertEqual(2, status)
+        self.assertIn('has been changed since', stderr)
+        self.assertEqual(7, self.spec(server_id).num_instances)
+        self.assertEqual(self.flavors[0]['id'],
+                         self.flavor_persisted(server_id))
+
+    def test_undo_goes_on_after_what_cannot_be_put_back(self):
+        ids = [self.lose() for _ in range(3)]
+        before = self.everything(ids[0])
+        for server_id in ids:
+            self.heal('--server', server_id)
+        healed = self.everything(ids[1])
+        with open(self.undo_file) as file:
+            lines = list(map(jsonutils.loads, file))
+        # A row that the database refuses, and a cell that is gone since.
+        lines[2]['before']['api']['request_specs'][0]['instance_uuid'] = None
+        lines[4]['before']['a-cell'] = {}
+        with open(self.undo_file, 'w') as file:
+            file.writelines(jsonutils.dumps(line) + '\n' for line in lines)
+        status, stdout, stderr = self.command('undo', self.undo_file)
+        self.assertEqual((2, '%s stuck-build: put back\n' % ids[0]),
+                         (status, stdout))
+        for server_id, reason in (
+                (ids[1], 'Server %s: a statement failed in the API '
+                 'database' % ids[1]),
+                (ids[2], "No cell is named 'a-cell'")):
+            self.assertIn(
+                'What was repaired of server %s (stuck-build) could not be '
+                'put back, so it was left as it is: %s' % (
+                    server_id, reason), stderr)
+        self.assertEqual(before, self.everything(ids[0]))
+        self.assertEqual(healed, self.everything(ids[1]))
+
+    def test_undo_says_what_was_not_put_back_before_a_database_died(self):
+        ids = sorted(self.lose() for _ in range(2))
+        for server_id in ids:
+            self.heal('--server', server_id)
+        self.execute("UPDATE instances SET vm_state = 'stopped' "
+                     'WHERE uuid = :uuid', 'cell0', uuid=ids[1])
+
+        def dies(*args):
+            raise db_exc.DBConnectionError('nothing answers')
+
+        with fixtures.MonkeyPatch('nova_cells_persist.db.rows.write', dies):
+            status, _, stderr = self.command('undo', self.undo_file)
+        self.assertEqual(2, status)
+        self.assertIn('Server %s has been changed since' % ids[1], stderr)
+        self.assertIn('API database cannot be used: nothing answers', stderr)
+
+    def test_undo_where_others_have_the_ids(self):
+        """SQLite gives them away again, as does an old MySQL restarted."""
+        stuck, deleted = self.lose(), self.lose()
+        self.api.delete_server(deleted)
+        before = {server_id: self.in_api(server_id)
+                  for server_id in (stuck, deleted)}
+        self.heal()
+        others = [self.lose(), self.lose()]
+        there = {server_id: self.in_api(server_id) for server_id in others}
+        if not base.KIND:
+            self.assertEqual(
+                [before[stuck]['build_request'][0]['id'],
+                 before[deleted]['request_specs'][0]['id']],
+                [there[others[0]]['build_request'][0]['id'],
+                 there[others[0]]['request_specs'][0]['id']])
+        self.assertEqual(2, self.undo().count('put back'))
+        for server_id, tables in before.items():
+            self.assertEqual(self.but_ids(tables),
+                             self.but_ids(self.in_api(server_id)))
+        build, = self.rows('build_request', stuck)
+        mirror, = self.rows('build_requests', stuck)
+        self.assertEqual(mirror['id'], build['mirror_id'])
+        self.assertEqual('BUILD', self.api.get_server(stuck)['status'])
+        for other in others:
+            self.assertEqual(there[other], self.in_api(other))
+        self.assertEqual(2, self.undo().count('is as it was'))
+
+    def in_api(self, server_id):
+        return {table: self.rows(table, server_id) for table in (
+            'build_request', 'build_requests', 'request_specs',
+            'request_spec', 'instance_mappings')}
+
+    def but_ids(self, tables):
+        return {table: [{name: value for name, value in row.items()
+                         if name not in db_rows.IDS} for row in found]
+                for table, found in tables.items()}
+
+    def test_put_back_into_a_cell_where_others_have_the_ids(self):
+        server_id = self.boot(host='host1')['id']
+        there = self.taken_out_of_its_cell(server_id)
+        other = self.boot(host='host1')['id']
+        if not base.KIND:
+            self.assertEqual(
+                there['instances'][0]['id'],
+                self.rows('instances', other, 'cell1')[0]['id'])
+        with self.engine('cell1').begin() as connection:
+            db_rows.put_instance_back(connection, server_id, there)
+            again = db_rows.read_instance(connection, server_id)
+        self.assertEqual(self.but_ids({
+            table: [dict(row, action_id=None) for row in found]
+            for table, found in there.items()}), self.but_ids({
+                table: [dict(row, action_id=None) for row in found]
+                for table, found in again.items()}))
+        action, = again['instance_actions']
+        self.assertEqual({action['id']}, {
+            event['action_id'] for event in again['instance_actions_events']})
+        self.assertEqual('ACTIVE', self.api.get_server(server_id)['status'])
+
+    def test_undo_of_what_was_forced(self):
+        """What it deletes is a server that the repair has made."""
+        server_id = self.lose()
+        self.heal()
+        buried = self.everything(server_id)
+        self.execute("UPDATE instances SET vm_state = 'stopped' "
+                     'WHERE uuid = :uuid', 'cell0', uuid=server_id)
+        self.force()
+        self.assertEqual('BUILD', self.api.get_server(server_id)['status'])
+        self.assertEqual([], self.rows('instances', server_id, 'cell0'))
+        status, stdout, stderr = self.command('undo', self.forced)
+        self.assertEqual(0, status, stderr)
+        self.assertEqual(buried, self.everything(server_id))
+        server, = self.rows('instances', server_id, 'cell0')
+        self.assertEqual('stopped', server['vm_state'])
+        self.assertEqual(1, len(self.rows('instance_faults', server_id,
+                                          'cell0')))
 
     def test_in_the_conductor_of_a_cell(self):
         with self.cell_level('cell1'):
@@ -386,19 +835,68 @@ class OrphanTest(AuditTestCase):
         server_id = self.lose()
         self.api.delete_server(server_id)
         self.assertEqual([('deleted-build', server_id)], self.audit())
+        with self.refusing('get'):
+            status, stdout, stderr = self.command(
+                'heal', *NOW, '--yes', '--undo-file', self.undo_file,
+                '-f', 'json')
+        self.assertEqual(1, status)
+        self.assertIn('Placement is out of reach, so the allocations of '
+                      'server %s stay: nobody listens' % server_id, stderr)
+        self.assertIn('1 deleted-build mended, allocations left', stderr)
+        self.assertIn('allocation delete %s' % server_id,
+                      jsonutils.loads(stdout)[0]['Result'])
+        self.assertEqual({}, self.everything(server_id))
 
+    def refusing(self, method):
+        """Have Nova's client of placement reach nobody with a method."""
         def refused(*args, **kwargs):
             raise ks_exc.ConnectFailure('nobody listens')
 
-        with fixtures.MonkeyPatch(
-                'nova.scheduler.client.report.SchedulerReportClient.get',
-                refused):
-            status, _, stderr = self.command(
-                'heal', *NOW, '--yes', '--undo-file', self.undo_file)
-        self.assertEqual(0, status)
-        self.assertIn('Placement is out of reach, so the allocations of '
-                      'server %s stay: nobody listens' % server_id, stderr)
+        return fixtures.MonkeyPatch(
+            'nova.scheduler.client.report.SchedulerReportClient.' + method,
+            refused)
+
+    def test_placement_does_not_remove_allocations(self):
+        server_id = self.boot(host='host1')['id']
+        self.lose_instance(server_id, 'cell1')
+        with self.refusing('delete'):
+            (_, result), = self.heal(status=1)
+        self.assertIn('mended, but placement may still have', result)
         self.assertEqual({}, self.everything(server_id))
+        self.assertTrue(self._get_allocations_by_server_uuid(server_id))
+
+    def test_placement_does_not_take_allocations_back(self):
+        server_id = self.boot(host='host1')['id']
+        self.lose_instance(server_id, 'cell1')
+        before = self.everything(server_id)
+        allocated = self._get_allocations_by_server_uuid(server_id)
+        provider, = allocated
+        self.heal()
+        # It gives away two processors at least; then nobody answers.
+        self.give_at_least(2, provider)
+        for refusing in (contextlib.nullcontext(), self.refusing('put'),
+                         self.refusing('get')):
+            with refusing:
+                status, stdout, _ = self.command('undo', self.undo_file)
+            self.assertEqual(1, status)
+            self.assertIn('The rows of server %s are as they were' %
+                          server_id, stdout)
+            self.assertEqual(before, self.everything(server_id))
+        self.give_at_least(1, provider)
+        self.assertIn('put back', self.undo())
+        self.assertEqual(
+            [each['resources'] for each in allocated.values()],
+            [each['resources'] for each in
+             self._get_allocations_by_server_uuid(server_id).values()])
+        self.assertIn('is as it was', self.undo())
+
+    def give_at_least(self, processors, provider):
+        """Have a host allocate no fewer of them to a server."""
+        path = '/resource_providers/%s/inventories' % provider
+        inventory = self.placement.get(path).body
+        inventory['inventories']['VCPU']['min_unit'] = processors
+        answer = self.placement.put(path, inventory)
+        self.assertEqual(200, answer.status, answer.body)
 
     def test_nothing_but_revisions(self):
         server_id = self.boot(host='host1')['id']
@@ -510,6 +1008,60 @@ class OrphanTest(AuditTestCase):
         self.assertIn('connect to the same database', stderr)
         self.assertNotIn('s3cret', stderr)
 
+    def test_one_name_for_two_cells(self):
+        self.execute("UPDATE cell_mappings SET database_connection = "
+                     "'mysql://h/nova', name = 'twin' "
+                     "WHERE name IN ('cell1', 'cell2')")
+        status, _, stderr = self.command('audit')
+        self.assertEqual(2, status)
+        self.assertIn('connect to the same database', stderr)
+        for cell in ('cell1', 'cell2'):
+            self.assertIn('cell twin (%s)' % self.cell_mappings[cell].uuid,
+                          stderr)
+
+    def one_database(self, one, other):
+        """Return a context manager in which two cells have one.
+
+        Under URLs that differ, as with and without a port, or by its name
+        and by its address.
+        """
+        facade = self.engine_facade(one)
+        set_target_cell = nova_context.set_target_cell
+
+        def targeted(cctxt, mapping):
+            set_target_cell(cctxt, mapping)
+            if mapping and mapping.uuid == self.cell_mappings[other].uuid:
+                cctxt.db_connection = facade
+
+        return fixtures.MonkeyPatch('nova.context.set_target_cell', targeted)
+
+    def test_one_database_under_two_urls(self):
+        server_id = self.built_on_no_host()
+        before = self.everything(server_id)
+        with self.one_database('cell1', 'cell2'):
+            for argv in (['audit'], ['heal', 'two-cells', '--yes'],
+                         ['backfill']):
+                status, stdout, stderr = self.command(
+                    *argv, *(NOW if argv[0] != 'backfill' else ()))
+                self.assertEqual((2, ''), (status, stdout))
+                self.assertIn('connect to the same database', stderr)
+        self.assertEqual(before, self.everything(server_id))
+
+    def test_one_database_in_which_nobody_has_registered(self):
+        server_id = self.built_on_no_host()
+        for cell in ('cell1', 'cell2'):
+            self.execute('UPDATE services SET deleted = id', cell)
+        before = self.everything(server_id)
+        with self.one_database('cell1', 'cell2'):
+            self.assertIn(('two-cells', server_id), self.audit())
+            status, stdout, stderr = self.command(
+                'heal', 'two-cells', '--server', server_id, *NOW, '--yes',
+                '--undo-file', self.undo_file)
+        self.assertEqual(2, status)
+        self.assertIn('connect to the same database', stderr)
+        self.assertEqual(before, self.everything(server_id))
+        self.assertFalse(os.path.exists(self.undo_file))
+
     def test_grace(self):
         server_id = self.lose()
         self.api.delete_server(server_id)
@@ -538,6 +1090,45 @@ class OrphanTest(AuditTestCase):
         status, _, stderr = self.command('audit', 'stuck')
         self.assertEqual(127, status)
         self.assertIn("'stuck'", stderr)
+
+    def test_of_one_server(self):
+        lost, _ = self.lose(), self.lose()
+        for text in (lost, lost.upper()):
+            self.assertEqual([('stuck-build', lost)],
+                             self.audit('--server', text))
+        self.assertEqual([('stuck-build', 'mended')],
+                         self.heal('--server', lost.upper()))
+        self.assertEqual([], self.audit('--server', lost))
+
+    def test_of_no_server(self):
+        """As a shell has it whose variable is not set."""
+        before = self.everything(self.lose())
+        for option in ('--server', '--after'):
+            for verb in ('heal', 'purge'):
+                status, stdout, stderr = self.command(
+                    verb, *NOW, '--yes', '--undo-file', self.undo_file,
+                    option, '')
+                self.assertEqual((127, ''), (status, stdout))
+                self.assertIn("'' is no uuid", stderr)
+        self.assertEqual(before, self.everything(self.audit()[0][1]))
+
+    def test_time_that_is_none(self):
+        for argv in (('audit', '--sleep', '-1'), ('backfill', '--sleep=-1'),
+                     ('audit', '--older-than', '900000d'),
+                     ('build', 'list', '--older-than', '900000d')):
+            status, stdout, stderr = self.command(*argv)
+            self.assertEqual((127, ''), (status, stdout), argv)
+            self.assertIn('error: argument --', stderr)
+
+    def test_of_nobody(self):
+        nobody = '00000000-1111-2222-3333-444444444444'
+        for argv in (('audit',), ('heal', '--yes'), ('build', 'explain')):
+            status, stdout, stderr = self.command(
+                *argv, *(() if argv[0] == 'build' else ['--server']), nobody)
+            self.assertEqual((2, ''), (status, stdout))
+            self.assertEqual('No database that this nova.conf knows has '
+                             'anything of server %s. Check the uuid.\n' %
+                             nobody, stderr)
 
     def test_shows_so_many_and_counts_all(self):
         for _ in range(3):
@@ -570,6 +1161,149 @@ class OrphanTest(AuditTestCase):
         self.assertEqual([('deleted-build', 'mended')] * 2,
                          self.heal('--after', after))
 
+    def deleted_builds(self, count):
+        """Return the ids of servers that are to be mended, in their order."""
+        ids = sorted(self.lose() for _ in range(count))
+        for each in ids:
+            self.api.delete_server(each)
+        return ids
+
+    def deadlocks(self, server_id, times):
+        """Have the rows of a server locked by somebody else, so often."""
+        lock, calls = db_rows.lock, []
+
+        def give_way(session, uuid):
+            if uuid == server_id:
+                calls.append(uuid)
+                if len(calls) <= times:
+                    raise db_exc.DBDeadlock('somebody else was first')
+            lock(session, uuid)
+
+        return fixtures.MonkeyPatch('nova_cells_persist.db.rows.lock',
+                                    give_way)
+
+    def test_deadlock(self):
+        ids = self.deleted_builds(2)
+        with self.deadlocks(ids[0], 2):
+            self.assertEqual([('deleted-build', 'mended')] * 2, self.heal())
+        self.assertEqual([], self.audit())
+        self.undo()
+        self.assertEqual(ids, [server for _, server in self.audit()])
+
+    def test_deadlock_for_ever(self):
+        ids = self.deleted_builds(3)
+        with self.deadlocks(ids[1], 100):
+            before, failed, behind = self.heal(status=2)
+        self.assertEqual([('deleted-build', 'mended')] * 2, [before, behind])
+        self.assertIn('Server %s: in the API database other transactions got '
+                      'in the way each time: somebody else was first' %
+                      ids[1], failed[1])
+        self.assertEqual([('deleted-build', ids[1])], self.audit())
+
+    def test_locks_as_nova_does(self):
+        with counting.Count([self.engine()]) as count, \
+                database.api_writer(self.context) as session:
+            db_rows.lock(session, 'a-server')
+        self.assertEqual(
+            ['instance_mappings', 'build_requests', 'build_request',
+             'request_specs'],
+            [statement.split('FROM ')[1].split()[0]
+             for statement in count.statements if 'FROM' in statement])
+
+    def test_database_fails_on_the_way(self):
+        """What was mended before is shown, and where to go on."""
+        ids = self.deleted_builds(3)
+        lock = db_rows.lock
+
+        def fail(session, uuid):
+            if uuid == ids[1]:
+                raise db_exc.DBConnectionError('it is gone')
+            lock(session, uuid)
+
+        with fixtures.MonkeyPatch('nova_cells_persist.db.rows.lock', fail):
+            status, stdout, stderr = self.command(
+                'heal', *NOW, '--yes', '--undo-file', self.undo_file,
+                '-f', 'value', '-c', 'Server', '-c', 'Result')
+        self.assertEqual((2, [ids[0], 'mended']), (status, stdout.split()))
+        self.assertIn('API database cannot be used: it is gone', stderr)
+        self.assertIn('1 deleted-build mended', stderr)
+        after = stderr.split('--after ')[1].split()[0]
+        self.assertEqual([('deleted-build', 'mended')] * 2,
+                         self.heal('--after', after))
+        self.assertEqual([], self.audit())
+
+    def test_database_fails_between_two_repairs_of_a_server(self):
+        server_id = self.built_by_a_conductor_killed_in(
+            '_map_instance_to_cell')
+
+        def fail(session, uuid):
+            raise db_exc.DBConnectionError('it is gone')
+
+        with fixtures.MonkeyPatch('nova_cells_persist.db.instance.give_up',
+                                  fail):
+            status, rows = self.listed('heal', *NOW, '--yes', '--undo-file',
+                                       self.undo_file)
+        self.assertEqual((2, [('stuck-build', 'mended')]), (status, [
+            (row['Code'], row['Result']) for row in rows]))
+        self.assertEqual([('stuck-instance', server_id)], self.audit())
+
+    @testtools.skipIf(base.KIND, 'the trigger is of SQLite')
+    def test_database_refuses_a_row(self):
+        """It is said of that server alone, without what is in the row."""
+        secret = 'c2VjcmV0IHNlY3JldA=='
+        refused = self.lose(body={'user_data': secret})
+        mended, = self.deleted_builds(1)
+        self.execute(
+            'CREATE TRIGGER refuse BEFORE INSERT ON instances '
+            "BEGIN SELECT RAISE(ABORT, 'no more rows'); END", 'cell0')
+        status, stdout, stderr = self.command(
+            'heal', *NOW, '--yes', '--undo-file', self.undo_file, '-f',
+            'json')
+        self.assertEqual(2, status)
+        self.assertNotIn(secret, stdout + stderr)
+        results = {row['Server']: row['Result']
+                   for row in jsonutils.loads(stdout)}
+        self.assertEqual('mended', results[mended])
+        self.assertIn('Server %s: a statement failed in the database of cell '
+                      'cell0: ' % refused, results[refused])
+        self.assertIn('no more rows', results[refused])
+        self.assertEqual([('stuck-build', refused)], self.audit())
+
+    def test_interrupted_at_once(self):
+        self.lose()
+        with fixtures.MonkeyPatch(
+                'nova_cells_persist.reconcile.audit.Cloud.cases',
+                self.interrupted):
+            status, _, stderr = self.command('audit', *NOW)
+        self.assertEqual(
+            (1, 'Interrupted. Run it again to begin anew.\n'
+             'Nothing found.\n'), (status, stderr))
+
+    def interrupted(self, *args, **kwargs):
+        raise KeyboardInterrupt()
+
+    def test_interrupted(self):
+        """What went wrong before that went wrong all the same."""
+        ids = sorted(self.deleted() for _ in range(2))
+
+        def fail_then_interrupt(cloud, uuid, *args):
+            if uuid == ids[1]:
+                raise KeyboardInterrupt()
+            finding, = cloud.findings(cloud.case(uuid))
+            return [(finding, exception.NotMended(evidence='e'))]
+
+        def interrupt(*args):
+            raise KeyboardInterrupt()
+
+        for mend, expected, said in (
+                (fail_then_interrupt, 2, 'there: --after %s\n' % ids[0]),
+                (interrupt, 1, 'Run it again to begin anew.\n')):
+            with fixtures.MonkeyPatch(
+                    'nova_cells_persist.reconcile.repair.mend', mend):
+                status, _, stderr = self.command('heal', *NOW, '--yes')
+            self.assertEqual(expected, status)
+            self.assertIn(said, stderr)
+
     def test_undo_file(self):
         self.api.delete_server(self.lose(body={'user_data': 'c2VjcmV0'}))
         self.heal()
@@ -586,10 +1320,94 @@ class OrphanTest(AuditTestCase):
         self.assertIn('The undo file /nowhere/undo cannot be used: No such',
                       stderr)
         self.assertEqual(before, self.everything(deleted))
+        self.assertNotIn('can be put back', stderr)
         for path in ('/nowhere/undo', __file__):
             status, _, stderr = self.command('undo', path)
             self.assertEqual(2, status)
             self.assertIn('The undo file %s cannot be used' % path, stderr)
+
+    def deleted(self):
+        """Return the id of a server of which something is left."""
+        server_id = self.lose()
+        self.api.delete_server(server_id)
+        return server_id
+
+    def test_undo_file_that_is_appended_to(self):
+        first = self.deleted()
+        before = self.everything(first)
+        self.heal()
+        with open(self.undo_file, 'a') as file:
+            file.write('{"time": "2026')   # nobody wrote the rest
+        os.chmod(self.undo_file, 0o644)
+        second = self.deleted()
+        self.heal()
+        self.assertEqual(0o600, os.stat(self.undo_file).st_mode & 0o777)
+        self.assertEqual(2, self.undo().count('put back'))
+        for server_id in (first, second):
+            self.assertEqual(before, self.everything(server_id))
+
+    def test_undo_file_that_is_something_else(self):
+        server_id = self.deleted()
+        before = self.everything(server_id)
+        with open(self.undo_file, 'w') as file:
+            file.write('{"precious": 1}')
+        status, _, stderr = self.command(
+            'heal', *NOW, '--yes', '--undo-file', self.undo_file)
+        self.assertEqual(2, status)
+        self.assertIn('it is no undo file', stderr)
+        with open(self.undo_file) as file:
+            self.assertEqual('{"precious": 1}', file.read())
+        self.assertEqual(before, self.everything(server_id))
+
+    def test_no_space_for_the_undo_file(self):
+        server_id = self.deleted()
+        before = self.everything(server_id)
+        status, _, stderr = self.command(
+            'heal', *NOW, '--yes', '--undo-file', '/dev/full')
+        self.assertEqual(2, status)
+        self.assertIn(
+            'The undo file /dev/full cannot be used: No space left on '
+            'device. Without it nothing is changed.', stderr)
+        self.assertNotIn('put back', stderr)
+        self.assertEqual(before, self.everything(server_id))
+
+    def test_no_space_once_it_is_mended(self):
+        server_id = self.deleted()
+        before = self.everything(server_id)
+        sync, calls = os.fsync, []
+
+        def is_full(number):
+            calls.append(number)
+            if len(calls) > 1:
+                raise OSError(errno.ENOSPC, 'No space left on device')
+            sync(number)
+
+        with fixtures.MonkeyPatch('os.fsync', is_full):
+            status, _, stderr = self.command(
+                'heal', *NOW, '--yes', '--undo-file', self.undo_file)
+        self.assertEqual(2, status)
+        self.assertIn(
+            'Server %s (deleted-build) was changed in the API database, but '
+            'how it is now could not be noted in the undo file %s: No space '
+            'left on device' % (server_id, self.undo_file), stderr)
+        self.assertIn('undo --force %s' % self.undo_file, stderr)
+        self.assertNotIn('nothing is changed', stderr)
+        self.assertEqual({}, self.everything(server_id))
+        self.force()
+        self.assertEqual(before, self.everything(server_id))
+
+    def test_nothing_to_put_back(self):
+        """What was written down was not done after all."""
+        server_id = self.boot(host='host1')['id']
+        self.execute('DELETE FROM request_specs WHERE instance_uuid = :uuid',
+                     uuid=server_id)
+        with fixtures.MonkeyPatch('nova_cells_persist.objects.heal.rebuild',
+                                  lambda *args: None):
+            status, _, stderr = self.command(
+                'heal', *NOW, '--yes', '--undo-file', self.undo_file)
+        self.assertEqual(2, status)
+        self.assertIn('1 missing-spec not mended', stderr)
+        self.assertNotIn('put back', stderr)
 
 
 class HealthyTest(AuditTestCase):

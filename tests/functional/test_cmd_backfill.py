@@ -13,6 +13,7 @@
 """nova-cells-persist backfill, for servers that a stock Nova has built."""
 
 import fixtures
+from oslo_db import exception as db_exc
 
 from nova_cells_persist.db import request_spec as db_spec
 
@@ -86,6 +87,21 @@ class BackfillTestCase(command.CommandMixin, base.CloudTestCase):
         self.assertIn('Interrupted. Run it again', stderr)
         self.assertEqual({'cell1': (1, 1, 0), 'cell2': (1, 1, 0)},
                          self.backfill())
+        self.assertEqual([[(1, 'backfill')]] * 4, self.copies())
+
+    def test_deadlock(self):
+        insert, calls = db_spec.insert, []
+
+        def give_way(*args):
+            calls.append(args)
+            if len(calls) == 1:
+                raise db_exc.DBDeadlock()
+            insert(*args)
+
+        with fixtures.MonkeyPatch('nova_cells_persist.db.request_spec.insert',
+                                  give_way):
+            self.assertEqual({'cell1': (3, 3, 0), 'cell2': (1, 1, 0)},
+                             self.backfill())
         self.assertEqual([[(1, 'backfill')]] * 4, self.copies())
 
     def test_unreadable(self):

@@ -17,6 +17,8 @@ import os
 
 import fixtures
 
+from nova import objects
+
 from nova_cells_persist.objects import build_request
 
 from tests.functional import base
@@ -175,11 +177,41 @@ class ExplainTestCase(BuildMixin, base.CloudTestCase):
         self.assertEqual(
             ('all', 'stuck-build: accepted at 2020-01-01 00:00:00, and in no '
              'cell. To bury it in cell0 as ERROR, where its owner can delete '
-             'it: nova-cells-persist heal stuck-build --server %s '
+             'it, once no super-conductor has it in its queue: '
+             'nova-cells-persist heal stuck-build --server %s '
              '--older-than 0s --yes' % server_id), story[-1])
 
+    def test_of_what_is_mended_by_hand(self):
+        server_id = self.boot(host='host1')['id']
+        row = dict(self.rows('instances', server_id, 'cell1')[0], id=100)
+        row.pop('compute_id', None)
+        self.execute('INSERT INTO instances (%s) VALUES (%s)' % (
+            ', '.join(row), ', '.join(':' + name for name in row)), 'cell2',
+            **row)
+        _, what = self.explained(server_id, '--older-than', '0s',
+                                 status=1)[-1]
+        self.assertIn('two-cells: in cell cell1 (host host1) and', what)
+        self.assertTrue(what.endswith(
+            '. To do by hand: see where it runs, and delete the other one '
+            'from its cell.'), what)
+        self.assertNotIn('nova-cells-persist', what)
+
+    def test_of_a_request_spec_that_differs(self):
+        server_id = self.boot(host='host1')['id']
+        spec = self.spec(server_id)
+        spec.flavor = objects.Flavor.get_by_flavor_id(
+            self.context, self.flavors[1]['id'])
+        spec.save()
+        _, what = self.explained(server_id, '--older-than', '0s',
+                                 status=1)[-1]
+        self.assertEqual(
+            'spec-differs: other than the server in: flavor. To take that '
+            'over from the server, as "spec sync --field flavor" does: '
+            'nova-cells-persist heal spec-differs --server %s --older-than '
+            '0s --yes' % server_id, what)
+
     def test_of_nobody(self):
-        self.boot(host='host1')
-        status, _, stderr = self.command('build', 'explain', 'nobody')
-        self.assertEqual(2, status)
-        self.assertIn('No request spec of server nobody', stderr)
+        for verb in ('explain', 'show'):
+            status, _, stderr = self.command('build', verb, 'nobody')
+            self.assertEqual(127, status)
+            self.assertIn("argument UUID: 'nobody' is no uuid", stderr)

@@ -39,6 +39,7 @@ from nova import rpc
 from nova_cells_persist.cmd import main
 from nova_cells_persist.db import models
 from nova_cells_persist import plugin
+from nova_cells_persist import releases
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -100,7 +101,22 @@ class CommandTestCase(base.BaseTestCase):
         with self.engine(name).begin() as connection:
             connection.execute(sa.text(statement))
 
+    def make_nova_tables(self):
+        api_models.BASE.metadata.create_all(self.engine('api'))
+        for name in self.cells:
+            for model in (main_models.Instance, main_models.Service):
+                model.__table__.create(self.engine(name))
+
     # The command
+
+    def status(self, *argv):
+        run = subprocess.run(
+            [sys.executable, '-m', 'nova_cells_persist.cmd.status',
+             '--config-file', self.conf, *argv],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, timeout=120)
+        self.assertNotIn('Traceback', run.stdout + run.stderr)
+        return run
 
     def command(self, *argv, answer=''):
         """Run it in this process.
@@ -295,7 +311,7 @@ class SyncTestCase(CommandTestCase):
 
     def test_ahead(self):
         self.succeed('db', 'sync')
-        if plugin.nova_release() < 28:
+        if releases.nova_release() < 28:
             table, column, version = (
                 models.MIGRATE_VERSION_TABLE, 'version', 999)
         else:
@@ -345,7 +361,7 @@ class SyncTestCase(CommandTestCase):
 
     def test_unsupported_nova(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'nova_cells_persist.plugin.SUPPORTED', (1, 2)))
+            'nova_cells_persist.releases.SUPPORTED', (1, 2)))
         output, errors = self.fail('db', 'sync')
         self.assertEqual([], output)
         self.assertEqual(1, len(errors))
@@ -430,9 +446,12 @@ class DropTestCase(CommandTestCase):
                 ['Nothing was dropped, since the answer was not "yes".'],
                 errors)
             self.assertEqual(
-                ['Every revision of every request spec in the %s will be '
-                 'lost. Type "yes" to drop the tables: ' % ', '.join(ALL)],
-                output)
+                ['The tables build_request, build_request_item, '
+                 'nova_cells_persist_alembic_version, '
+                 'nova_cells_persist_migrate, request_spec in the %s will be '
+                 'dropped, with every revision of every request spec, and '
+                 'every build, that is in them. Type "yes" to drop them: ' %
+                 ', '.join(ALL)], output)
         self.assertEqual({'request_spec', 'build_request'},
                          self.tables('api'))
         self.assertEqual({'request_spec'}, self.tables('cell1'))
@@ -463,6 +482,13 @@ class DropTestCase(CommandTestCase):
         self.assertEqual(len(ALL), len(output))
         self.assertEqual(1, len(errors))
         self.assertEqual(set(), self.tables('cell2'))
+
+    def test_only_a_dead_cell(self):
+        self.map_cell('dead', DEAD)
+        for argv in ([], ['--yes'], ['--yes', '--force']):
+            output, errors = self.fail('db', 'drop', '--cell', 'dead', *argv)
+            self.assertEqual(([], 1), (output, len(errors)))
+            self.assertIn('database of cell dead cannot be used', errors[0])
 
 
 class HelpTestCase(CommandTestCase):
@@ -524,28 +550,25 @@ class ProcessTestCase(CommandTestCase):
         self.assertNotIn('s3cret', run.stdout + run.stderr)
         self.assertEqual(1, len(run.stderr.splitlines()), run.stderr)
 
-    def make_nova_tables(self):
-        api_models.BASE.metadata.create_all(self.engine('api'))
-        for name in self.cells:
-            main_models.Instance.__table__.create(self.engine(name))
-
     def test_audit(self):
         self.make_nova_tables()
         self.succeed('db', 'sync')
         run = self.process('audit')
         self.assertEqual((0, 'Nothing found.\n'),
                          (run.returncode, run.stderr))
-        self.execute('api', 'INSERT INTO request_specs (instance_uuid, spec) '
-                     "VALUES ('6d', '{}'), ('08', '{}'), ('ff', '{}')")
-        for argv, found in (([], '08 6d ff'), (['--after', '08'], '6d ff'),
-                            (['--after', '6d'], 'ff')):
+        ids = ['%s1f2a3b-0000-4000-8000-000000000000' % each
+               for each in ('08', '6d', 'ff')]
+        for each in reversed(ids):
+            self.execute('api', 'INSERT INTO request_specs (instance_uuid, '
+                         "spec) VALUES ('%s', '{}')" % each)
+        for argv, found in (([], ids), (['--after', ids[0]], ids[1:]),
+                            (['--after', ids[1].upper()], ids[2:])):
             for workers in '123':
                 run = self.process(
                     'audit', '--workers', workers, *argv, '-f', 'value', '-c',
                     'Server')
                 self.assertEqual(
-                    (1, found.split(), '%d orphaned-spec.\n' %
-                     len(found.split())),
+                    (1, found, '%d orphaned-spec.\n' % len(found)),
                     (run.returncode, run.stdout.split(), run.stderr))
         # On a terminal there is a bar.
         ours, theirs = pty.openpty()
@@ -561,15 +584,6 @@ class ProcessTestCase(CommandTestCase):
         self.assertIn('servers/s', shown)
         self.assertIn('3 orphaned-spec.', shown)
         os.close(ours)
-
-    def status(self, *argv):
-        run = subprocess.run(
-            [sys.executable, '-m', 'nova_cells_persist.cmd.status',
-             '--config-file', self.conf, *argv],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, timeout=120)
-        self.assertNotIn('Traceback', run.stdout + run.stderr)
-        return run
 
     def test_status_in_a_cell(self):
         self.write_conf(('database', self.url('cell0')))
@@ -591,17 +605,36 @@ class ProcessTestCase(CommandTestCase):
         self.assertEqual(2, run.returncode, run.stderr)
         self.assertIn('This configuration does not load the plugin',
                       ' '.join(run.stdout.split()))
+        self.switch_on()
+        self.execute('api', 'INSERT INTO instance_mappings (instance_uuid, '
+                     "project_id, cell_id) SELECT 'a', 'p', id FROM "
+                     "cell_mappings WHERE name IN ('cell1')")
+        run = self.status('--empty-cell', 'cell0', '--empty-cell', 'cell1',
+                          'upgrade', 'check', '--json')
+        self.assertEqual(0, run.returncode, run.stdout + run.stderr)
+        self.assertEqual(
+            [0] * 8, [each['result'] for each in
+                      json.loads(run.stdout)['checks']])
+
+    def switch_on(self, *lines):
         with open(self.conf) as file:
             text = file.read()
         with open(self.conf, 'w') as file:
             file.write(text.replace(
                 '[DEFAULT]', '[DEFAULT]\nconfig_source = cells_persist') +
-                '[cells_persist]\ndriver = nova_cells_persist\n')
-        run = self.status('upgrade', 'check', '--json')
-        self.assertEqual(0, run.returncode, run.stdout + run.stderr)
-        self.assertEqual(
-            [0] * 8, [each['result'] for each in
-                      json.loads(run.stdout)['checks']])
+                '\n'.join(['[cells_persist]', 'driver = nova_cells_persist',
+                           *lines, '']))
+
+    def test_refused_configuration(self):
+        self.switch_on('cell_timeut = 3')
+        for run in (self.status('upgrade', 'check'), self.process('audit'),
+                    self.process('db', 'version')):
+            self.assertEqual((2, ''), (run.returncode, run.stdout))
+            self.assertEqual(1, len(run.stderr.splitlines()), run.stderr)
+            self.assertIn('[cells_persist] has no option cell_timeut',
+                          run.stderr)
+        self.assertEqual(0, self.process('audit', '--help').returncode)
+        self.assertEqual(0, self.status('--help').returncode)
 
     def test_drop_without_a_terminal(self):
         self.succeed('db', 'sync')

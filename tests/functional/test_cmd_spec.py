@@ -173,6 +173,53 @@ class SpecTestCase(command.CommandMixin, base.CloudTestCase):
                              self.done('restore', server_id, *argv))
             self.assertEqual({}, self.spec(server_id).scheduler_hints)
 
+    def damage(self, server_id, number):
+        """Take the flavor out of a revision."""
+        spec = json.loads(next(
+            row['spec'] for row in self.rows('request_spec', server_id,
+                                             'cell1')
+            if row['revision'] == number))
+        del spec['nova_object.data']['flavor']
+        self.execute('UPDATE request_spec SET spec = :spec WHERE '
+                     'instance_uuid = :uuid AND revision = :number', 'cell1',
+                     spec=json.dumps(spec), uuid=server_id, number=number)
+
+    def test_restore_of_a_damaged_revision(self):
+        server_id = self.boot(host='host1')['id']
+        for colour in ('blue', 'red'):
+            self.save(server_id, scheduler_hints={'colour': [colour]})
+        self.damage(server_id, 3)
+        before = self.rows('request_specs', server_id)
+        self.assertEqual(
+            'Table request_spec in the database of cell cell1: revision 3 of '
+            'server %(id)s cannot be read: it has no flavor. The others are '
+            'in "nova-cells-persist spec history %(id)s"; if it is the '
+            'newest one, "nova-cells-persist heal unreadable-copy --server '
+            '%(id)s" mends it.\n' % {'id': server_id},
+            self.refused('restore', server_id, '--revision', '3'))
+        self.assertEqual(before, self.rows('request_specs', server_id))
+        self.assertEqual('Revision 2 was put back.\n',
+                         self.done('restore', server_id))
+        self.assertEqual({'colour': ['blue']},
+                         self.spec(server_id).scheduler_hints)
+        for number in (2, 1):
+            self.damage(server_id, number)
+        self.assertIn('No revision of the request spec',
+                      self.refused('restore', server_id))
+
+    def test_restore_while_it_is_busy(self):
+        server_id = self.boot(host='host1')['id']
+        self.save(server_id, scheduler_hints={'colour': ['blue']})
+        self.execute("UPDATE instances SET task_state = 'resize_prep' "
+                     'WHERE uuid = :uuid', 'cell1', uuid=server_id)
+        self.assertIn('is in the middle of a task (resize_prep)',
+                      self.refused('restore', server_id))
+        with self.cell_level('cell1'):
+            self.assertIn('is in the middle of a task (resize_prep)',
+                          self.refused('restore', server_id))
+        self.assertEqual([(1, 'create'), (2, 'save')],
+                         self.revisions(server_id, 'cell1'))
+
     def test_sync(self):
         server_id = self.boot(host='host1')['id']
         self.assertEqual('Nothing differs.\n', self.done('sync', server_id))
@@ -231,6 +278,22 @@ class SpecTestCase(command.CommandMixin, base.CloudTestCase):
         self.assertIn('Table request_specs in the API database: the row of '
                       'server %s cannot be read' % server['id'], stderr)
         self.assertEqual('unreadable', self.history(server['id'])[0][2])
+        for argv in (('sync', server['id']), ('diff', server['id'])):
+            self.assertIn('heal unreadable-spec --server %s' % server['id'],
+                          self.refused(*argv))
+
+    def test_unreadable_in_the_conductor_of_a_cell(self):
+        server_id = self.boot(host='host1')['id']
+        self.execute("UPDATE request_spec SET spec = '[]'", 'cell1')
+        self.execute("UPDATE instances SET availability_zone = 'x'", 'cell1')
+        with self.cell_level('cell1'):
+            for argv in (('sync', server_id), ('diff', server_id),
+                         ('show', server_id), ('show', server_id,
+                                               '--revision', '1')):
+                self.assertIn(
+                    'Table request_spec in the database of this cell: '
+                    'revision 1 of server %s cannot be read' % server_id,
+                    self.refused(*argv))
 
     def refused(self, *argv):
         status, stdout, stderr = self.command('spec', *argv)

@@ -20,6 +20,7 @@ import fixtures
 from oslo_config import cfg
 
 from nova_cells_persist.cmd import status
+from nova_cells_persist.reconcile import audit
 
 from tests.functional import base
 from tests.functional import command
@@ -42,10 +43,13 @@ class StatusTestCase(command.CommandMixin, base.CloudTestCase):
         everywhere = fixtures.MonkeyPatch(
             'nova_cells_persist.cmd.status._is_everywhere',
             lambda: chosen.get('everywhere', False))
-        status._counts.cache_clear()
+        empty = fixtures.MonkeyPatch(
+            'nova_cells_persist.cmd.status._empty_cells',
+            lambda: chosen.get('empty', []))
+        status._outcome.cache_clear()
         checks = status.Checks()
         with contextlib.redirect_stdout(stdout), group, everywhere, \
-                fixtures.MonkeyPatch(
+                empty, fixtures.MonkeyPatch(
                     'oslo_upgradecheck.upgradecheck.CONF', AsJson):
             self.assertEqual(code, checks.check(), stdout.getvalue())
         return {each['check']: each['details'] for each in
@@ -65,8 +69,16 @@ class StatusTestCase(command.CommandMixin, base.CloudTestCase):
                       found['Tables in every database'].replace('\n ', ''))
 
     def test_dead_cell(self):
-        with self.dead_cell('cell2'):
+        passes, begin = [], audit.Cloud.__init__
+
+        def counted(*args):
+            passes.append(args)
+            begin(*args)
+
+        with self.dead_cell('cell2'), fixtures.MonkeyPatch(
+                'nova_cells_persist.reconcile.audit.Cloud.__init__', counted):
             found = self.check(2)
+        self.assertEqual(1, len(passes))
         self.assertEqual({'Backfill', 'Readable rows', 'Orphans',
                           'Safe to remove'} - set(found), set())
         for details in found.values():
@@ -82,11 +94,51 @@ class StatusTestCase(command.CommandMixin, base.CloudTestCase):
         self.assertEqual(['Readable rows', 'Safe to remove'],
                          list(self.check(2)))
 
+    def test_unreadable_build(self):
+        with self.held_builds():
+            uuid = self.accept()['id']
+        for table, column, value, code, expected in (
+                # Which the plugin does not read as long as its own is whole.
+                ('build_requests', 'instance', '{', 1,
+                 {'Safe to remove': '1 unreadable-mirror'}),
+                ('build_request', 'request_obj', '[]', 2,
+                 {'Readable rows': '1 unreadable-build',
+                  'Safe to remove': '1 unreadable-mirror'})):
+            self.execute('UPDATE %s SET %s = :value' % (table, column),
+                         value=value)
+            found = self.check(code)
+            self.assertEqual(set(expected), set(found))
+            for check, details in expected.items():
+                self.assertIn(details, found[check].replace('\n ', ''))
+        self.assertEqual('unreadable-build', self.listed(
+            'audit', '--older-than', '0s', '--server', uuid)[1][0]['Code'])
+
     def test_orphans(self):
         self.lose_instance(self.boot(host='host1')['id'], 'cell1')
         self.assertEqual({}, self.check())
         with fixtures.MonkeyPatch('nova_cells_persist.cmd.status.ORPHANS', 0):
             self.assertIn('1 orphaned-mapping', self.check(1)['Orphans'])
+
+    def test_cell_that_has_been_drained(self):
+        lost = self.ids[1]
+        self.lose_instance(lost, 'cell2')
+        found = self.check(2)
+        self.assertEqual({'Backfill', 'Readable rows', 'Orphans',
+                          'Safe to remove'}, set(found))
+        for details in found.values():
+            self.assertIn('"--empty-cell cell2"',
+                          details.replace('\n ', ''))
+        self.assertEqual({}, self.check(empty=['cell2']))
+        # What is said of one server needs no such faith.
+        code, rows = self.listed('build', 'explain', lost,
+                                 '--older-than', '0s')
+        self.assertEqual(1, code)
+        self.assertIn('orphaned-mapping: mapped to cell cell2',
+                      rows[-1]['What'])
+        command = rows[-1]['What'].partition('nova-cells-persist ')[2]
+        status, _, stderr = self.command(*command.split())
+        self.assertEqual(2, status)
+        self.assertIn('"--empty-cell cell2"', stderr)
 
     def test_not_safe_to_remove(self):
         with self.cell_level('cell1') as context:

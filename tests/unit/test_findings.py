@@ -67,10 +67,12 @@ class FindingsTestCase(testtools.TestCase):
         objects.register_all()
         warnings.filterwarnings('ignore', category=FutureWarning)
 
-    def case(self, cell=1, text=spec(), instances=None, **others):
+    def case(self, cell=1, text=spec(), instances=None, queued=None,
+             **others):
         found = case.Case(UUID)
         if cell is not False:
-            found.add('mapping', None, row(cell_id=cell, spec=text))
+            found.add('mapping', None, row(
+                cell_id=cell, spec=text, queued_for_delete=queued))
         for number, each in (instances or {}).items():
             found.add('instance', number, each)
         for name, value in others.items():
@@ -161,8 +163,9 @@ class FindingsTestCase(testtools.TestCase):
         (1, {2: {}}, {}, ['unmapped-instance']),
         (1, {2: {}, 3: {}}, {}, ['two-cells']),
         (1, {1: {}, 2: {}}, {}, ['two-cells']),
-        (1, {1: {}, 2: {'hidden': True}}, {}, []),
-        (1, {1: {'deleted': 5}, 2: {'hidden': True}}, {}, ['two-cells']),
+        (1, {1: {}, 2: {'hidden': True}}, {}, ['interrupted-move']),
+        (1, {1: {'deleted': 5}, 2: {}}, {}, ['two-cells']),
+        (1, {1: {}, 2: {'hidden': True}, 3: {}}, {}, ['two-cells']),
         (1, {1: {'deleted': 5}}, {}, []),
         # Revisions elsewhere.
         (1, {1: {}}, {'strays': {2}}, ['misplaced-copy']),
@@ -174,6 +177,41 @@ class FindingsTestCase(testtools.TestCase):
         self.assertEqual(expected, self.codes(cell, instances={
             number: instance(**values)
             for number, values in instances.items()}, **others))
+
+    @ddt.data(
+        # It has not left, or is there for good.
+        ({}, {'hidden': True}, {}, (1, 2), 'delete the copy in cell 2'),
+        ({'task_state': 'resize_prep'}, {'hidden': True}, {}, None, None),
+        ({}, {}, {1: 'migrating', 2: 'migrating'}, (1, 2),
+         'delete the copy in cell 2'),
+        ({'deleted': 5, 'task_state': 'deleting'}, {'hidden': True}, {},
+         (1, 2), 'delete the copy in cell 2'),
+        ({'vm_state': 'error'}, {'hidden': True},
+         {1: 'error', 2: 'post-migrating'}, (1, 2),
+         'delete the copy in cell 2'),
+        # It waits for what its owner says.
+        ({'vm_state': 'resized'}, {'hidden': True},
+         {1: 'finished', 2: 'post-migrating'}, None, None),
+        # It waits, but both are shown.
+        ({'vm_state': 'resized'}, {}, {1: 'finished', 2: 'post-migrating'},
+         (1, 2), 'hide it in cell 2'),
+        # It is there, but for the mapping.
+        ({}, {'vm_state': 'resized', 'hidden': True},
+         {1: 'post-migrating', 2: 'finished'}, (2, 1),
+         'map it to cell 2, and hide it in cell 1'),
+        ({}, {'vm_state': 'resized'}, {1: 'post-migrating', 2: 'finished'},
+         (2, 1), 'map it to cell 2, and hide it in cell 1'),
+        # It may still move, and both are shown.
+        ({'task_state': 'resize_migrated'}, {'vm_state': 'resized'},
+         {1: 'post-migrating', 2: 'finished'}, (),
+         'by hand: once nobody is resize_migrated any more, reset its state'))
+    @ddt.unpack
+    def test_move_to_another_cell(self, here, there, moves, cells, repair):
+        found = findings.find(self.case(instances={
+            1: instance(**here), 2: instance(**there)}, moves=moves))
+        self.assertEqual(
+            [] if cells is None else [('interrupted-move', cells, repair)],
+            [(each.code, each.cells, each.shown[3]) for each in found])
 
     @ddt.data(
         (None, {}, {'mirror'}, ['stuck-build']),
@@ -198,6 +236,28 @@ class FindingsTestCase(testtools.TestCase):
             number: instance(**values)
             for number, values in instances.items()}, **others))
 
+    @ddt.data(
+        (None, {}, True, {}, ['deleted-build']),
+        (1, {}, True, {}, ['deleted-build']),
+        (None, {}, False, {}, ['unmapped-instance']),
+        (None, {}, None, {}, ['unmapped-instance']),
+        (1, {}, False, {}, ['stuck-instance']),
+        (False, {}, True, {}, ['unmapped-instance']),
+        (1, {'host': 'h'}, True, {}, []),
+        (None, {'host': 'h'}, True, {}, ['unmapped-instance']),
+        (None, {'was_launched': True}, True, {}, ['unmapped-instance']),
+        (1, {'vm_state': 'error'}, True, {}, []),
+        (1, {'deleted': 5}, True, {}, []),
+        (None, {}, True, {'mirror': row(created_at='then')},
+         ['stuck-build']))
+    @ddt.unpack
+    def test_deleted_by_its_owner(self, cell, values, queued, others,
+                                  expected):
+        never = dict(host=None, was_launched=False, vm_state='building')
+        self.assertEqual(expected, self.codes(
+            cell, instances={1: instance(**dict(never, **values))},
+            queued=queued, **others))
+
     def test_two_cells_of_which_one_never_ran(self):
         never = instance(host=None, was_launched=False, vm_state='building')
         found, = findings.find(self.case(
@@ -206,4 +266,5 @@ class FindingsTestCase(testtools.TestCase):
         found, = findings.find(self.case(
             instances={1: instance(), 2: instance()}))
         self.assertEqual((), found.cells)
-        self.assertIn('see where it runs', found.repair)
+        self.assertTrue(found.by_hand)
+        self.assertIn('by hand: see where it runs', found.shown[3])

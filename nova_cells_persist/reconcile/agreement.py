@@ -1,0 +1,191 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Whether both sides of a request spec agree, and with the server.
+
+Pure functions of a Case.
+"""
+
+from oslo_serialization import jsonutils
+
+from nova.compute import vm_states
+
+from nova_cells_persist.objects import contract
+from nova_cells_persist.objects import damage
+from nova_cells_persist.objects import primitive
+from nova_cells_persist.reconcile import codes
+
+# Servers in these have not yet, or not any more, what a request spec says.
+_NOT_THERE = frozenset([vm_states.BUILDING, vm_states.DELETED,
+                        vm_states.SOFT_DELETED])
+
+
+def find(case, instance):
+    """Return what is wrong with the two sides of a request spec.
+
+    :param case: a Case
+    :param instance: the one in its cell, not deleted
+    :returns: a list of Finding
+    """
+    text = case.nova_spec
+    if text is None:
+        if not instance.was_launched and instance.host is None:
+            return []   # never built: Nova has deleted it
+        return [codes.Finding(
+            codes.MISSING_SPEC, case.uuid, 'no row in request_specs',
+            'rebuild it from %s' % _source(instance))]
+    data = fields_of(text)
+    if data is None:
+        return [_unreadable_spec(case, instance)]
+    found = _copy(case, instance, text)
+    # What is pending is newer, and may say what the server is.
+    if not found or not instance.pending:
+        found += _differences(case, instance, data)
+    return found
+
+
+def _source(instance):
+    return ('its newest revision' if instance.revision else
+            'the server itself')
+
+
+def _copy(case, instance, text):
+    if not instance.revision:
+        # Those that stand elsewhere are moved here first.
+        return [] if case.waiting or case.strays else [codes.Finding(
+            codes.MISSING_COPY, case.uuid,
+            'no revision in %s' % case.named(case.cell), 'write one',
+            (case.cell,))]
+    if instance.spec == text and not instance.pending:
+        return []
+    if fields_of(instance.spec) is None:
+        return [_unreadable_copy(case, instance)]
+    digest = primitive.digest(text)
+    same = primitive.digest(instance.spec) == digest
+    if not same:
+        found = _damaged(case, instance, text)
+        if found:
+            return found
+    if not instance.pending:
+        return [] if same else [codes.Finding(
+            codes.STALE_COPY, case.uuid,
+            'revision %d in %s is not what request_specs has' % (
+                instance.revision, case.named(case.cell)),
+            'write the request spec as a new one', (case.cell,))]
+    if same or instance.base_digest == digest:
+        return [codes.Finding(
+            codes.PENDING_REVISION, case.uuid,
+            'revision %d in %s is pending' % (
+                instance.revision, case.named(case.cell)),
+            'write it to request_specs', (case.cell,))]
+    return [codes.Finding(
+        codes.CONFLICTING_REVISION, case.uuid,
+        'revision %d in %s is pending, and request_specs has changed since'
+        % (instance.revision, case.named(case.cell)),
+        'let request_specs win; the revision stays in the history',
+        (case.cell,))]
+
+
+def _damaged(case, instance, text):
+    """Which of two that differ Nova could not hydrate.
+
+    That takes long, and two that are alike are taken for what was saved.
+    """
+    if damage.of_spec(text):
+        return [_unreadable_spec(case, instance)]
+    if damage.of_spec(instance.spec):
+        return [_unreadable_copy(case, instance)]
+    return []
+
+
+def _unreadable_spec(case, instance):
+    return codes.Finding(
+        codes.UNREADABLE_SPEC, case.uuid,
+        'its row in request_specs cannot be read',
+        'rebuild it from %s' % _source(instance))
+
+
+def _unreadable_copy(case, instance):
+    return codes.Finding(
+        codes.UNREADABLE_COPY, case.uuid,
+        'revision %d in %s cannot be read' % (
+            instance.revision, case.named(case.cell)),
+        'write the request spec as a new one', (case.cell,))
+
+
+def _differences(case, instance, data):
+    fields = differing(data, instance, case.group, case.flavor)
+    if not fields:
+        return []
+    return [codes.Finding(
+        codes.SPEC_DIFFERS, case.uuid, 'other than the server in: %s' %
+        ', '.join(fields), 'take that over from the server, as "spec sync '
+        '--field %s" does' % ','.join(fields))]
+
+
+def fields_of(text):
+    """Return the fields of a RequestSpec, None if it is damaged.
+
+    :param text: its JSON
+    """
+    try:
+        whole = jsonutils.loads(text)
+        data = whole[primitive.DATA]
+        damage.require_fields(data)
+        if (whole[primitive.NAME] == 'RequestSpec' and
+                whole[primitive.VERSION] and data['flavor']):
+            return data
+    except damage.UNREADABLE:
+        pass
+    return None
+
+
+def differing(data, instance, group, flavor=None):
+    """Return what a request spec says otherwise than its server.
+
+    :param data: as of fields_of()
+    :param instance: a row of the stream ``instance``
+    :param group: the uuid of the server group that it is a member of, or
+        None; one that is deleted is no constraint, and Nova skips it
+    :param flavor: the id of its flavor, if the row does not have it: Nova
+        writes that after the flavor itself, in another transaction
+    :returns: a list of the fields that ``spec sync`` takes
+    """
+    if (instance.task_state is not None or not instance.was_launched or
+            instance.vm_state in _NOT_THERE):
+        return []
+    found = _of_flavor(data, flavor or instance.instance_type_id)
+    zone = data.get('availability_zone')
+    if zone and (instance.availability_zone or zone) != zone:
+        found.append('az')
+    image = data.get('image')
+    if instance.image_ref and instance.image_ref != (
+            image and image[primitive.DATA].get('id')):
+        found.append('image')
+    claimed = data.get('instance_group')
+    if group and group != (claimed and claimed[primitive.DATA].get('uuid')):
+        found.append('group')
+    return found
+
+
+def _of_flavor(data, flavor_id):
+    flavor = data['flavor'][primitive.DATA]
+    if flavor.get('id') != flavor_id:
+        return ['flavor']
+    extra_specs = flavor.get('extra_specs') or {}
+    if not (extra_specs.get(contract.ALIAS) or contract.pci_requests(data)):
+        return []   # as nearly always
+    try:
+        wanted = contract.wanted_aliases(extra_specs)
+    except ValueError:   # which Nova could not make sense of either
+        return []
+    return [] if contract.aliases(data) == wanted else ['pci']

@@ -1,0 +1,45 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Which row of a request spec cannot be read."""
+
+import contextlib
+
+from nova_cells_persist import exception
+
+
+def error(instance_uuid, database, revision, reason):
+    """Return the exception that says it.
+
+    :param database: what it is called
+    :param revision: the number of the revision; None for Nova's own row
+    :param reason: an exception
+    """
+    if revision is None:
+        return exception.UnreadableSpec(
+            table='request_specs', database=database,
+            instance_uuid=instance_uuid, reason=reason)
+    return exception.UnreadableRevision(
+        table='request_spec', database=database, revision=revision,
+        instance_uuid=instance_uuid, reason=reason)
+
+
+@contextlib.contextmanager
+def of(instance_uuid, database, revision=None):
+    """Say which row it was that could not be read, in a ``with`` block.
+
+    :raises: UnreadableSpec, UnreadableRevision
+    """
+    try:
+        yield
+    except ValueError as exc:
+        raise error(instance_uuid, database, revision, exc)
