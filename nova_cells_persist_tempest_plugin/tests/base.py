@@ -10,15 +10,10 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What the tests have in common: clients, servers, windows and moves."""
+"""What the tests have in common: clients, servers and windows."""
 
-import shlex
-import subprocess
-
-import fixtures
 import testtools
 
-from tempest.common import compute
 from tempest.common import waiters
 from tempest import config
 from tempest.lib.common import api_microversion_fixture
@@ -27,6 +22,8 @@ from tempest.lib.common import api_version_utils
 from tempest.lib.common.utils import data_utils
 from tempest.lib.common.utils import test_utils
 from tempest import test
+
+from nova_cells_persist_tempest_plugin.tests import window
 
 CONF = config.CONF
 
@@ -48,55 +45,6 @@ def promised(promise):
 
 def random_name(name):
     return data_utils.rand_name(name, prefix=CONF.resource_name_prefix)
-
-
-class CommandFailed(Exception):
-
-    def __init__(self, option, command, reason):
-        super().__init__('[cells_persist] %s, "%s": %s' % (
-            option, command, reason))
-        self.option = option
-        self.command = command
-        self.reason = reason
-
-
-class Window(fixtures.Fixture):
-    """The time in which an accepted server stays without a cell.
-
-    :param settle: a function that returns once nothing is being built
-    """
-
-    def __init__(self, settle):
-        super().__init__()
-        self._settle = settle
-
-    def _setUp(self):
-        # A conductor that is stopped in a transaction keeps its locks.
-        self._settle()
-        self.is_open = True
-        # Before it is opened: what has failed may have been half done.
-        self.addCleanup(self.close)
-        self._run('hold_command')
-
-    def close(self):
-        """Have the builds go on; again does nothing."""
-        if self.is_open:
-            self._run('release_command')
-            self.is_open = False
-
-    @staticmethod
-    def _run(option):
-        command = CONF.cells_persist[option]
-        try:
-            subprocess.run(
-                shlex.split(command), check=True, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                timeout=CONF.cells_persist.command_timeout)
-        except subprocess.CalledProcessError as exc:
-            raise CommandFailed(option, command, 'exit status %d: %s' % (
-                exc.returncode, exc.output.decode(errors='replace')))
-        except (OSError, subprocess.TimeoutExpired) as exc:
-            raise CommandFailed(option, command, exc)
 
 
 class CellsPersistTest(api_version_utils.BaseMicroversionTest,
@@ -305,14 +253,14 @@ class HeldTest(CellsPersistTest):
 
     def open_window(self):
         """Return a window that is closed with the test at the latest."""
-        return self.useFixture(Window(self.settle))
+        return self.useFixture(window.Window(self.settle))
 
     @classmethod
     def open_window_of_class(cls):
-        window = Window(cls.settle)
-        window.setUp()
-        cls.addClassResourceCleanup(window.cleanUp)
-        return window
+        opened = window.Window(cls.settle)
+        opened.setUp()
+        cls.addClassResourceCleanup(opened.cleanUp)
+        return opened
 
     @classmethod
     def settle(cls):
@@ -326,129 +274,3 @@ class HeldTest(CellsPersistTest):
             cls.wait_for_status(server, 'ACTIVE')
         finally:
             cls.delete_servers(servers)
-
-
-class CellTest(CellsPersistTest):
-    """A test that moves servers between two hosts of one cell.
-
-    :ivar cell: which of the cells; each test is there for two of them
-    :ivar hosts: the names of its two hosts
-    """
-
-    cell = None
-
-    @classmethod
-    def skip_checks(cls):
-        super().skip_checks()
-        hosts = cls.hosts_of_cell(cls.cell)
-        if len(hosts) < 2:
-            raise cls.skipException(
-                '[cells_persist] cells does not name two hosts of a cell '
-                'number %d' % (cls.cell + 1))
-        cls.hosts = hosts[:2]
-
-    def other_host(self, server):
-        """Return the host of the cell that a server is not on."""
-        host = self.show(server)['OS-EXT-SRV-ATTR:host']
-        self.assertIn(host, self.hosts)
-        return self.hosts[1 - self.hosts.index(host)]
-
-    def assert_host(self, host, server):
-        self.assertEqual(host, self.show(server)['OS-EXT-SRV-ATTR:host'])
-
-    def assert_flavor(self, flavor, server):
-        """Check what a server has: as it is shown, and in placement."""
-        shown = self.show(server)
-        self.assertEqual('ACTIVE', shown['status'])
-        self.assertEqual(flavor['name'], shown['flavor']['original_name'])
-        allocations = self.allocations(server)
-        self.assertEqual(1, len(allocations), allocations)
-        resources, = [taken['resources'] for taken in allocations.values()]
-        self.assertEqual(
-            {'VCPU': flavor['vcpus'], 'MEMORY_MB': flavor['ram'],
-             'DISK_GB': flavor['disk']}, resources)
-
-    def resize(self, server, flavor):
-        """Resize a server, for which it goes to the other host."""
-        self._move(server, self.servers_client.resize_server, flavor['id'])
-
-    def migrate(self, server, **where):
-        self._move(server, self.servers_client.migrate_server, **where)
-
-    def _move(self, server, function, *args, **kwargs):
-        target = self.other_host(server)
-        function(server['id'], *args, **kwargs)
-        self.wait_for_status(server, 'VERIFY_RESIZE')
-        self.assert_host(target, server)
-
-    def confirm(self, server):
-        self.servers_client.confirm_resize_server(server['id'])
-        self.wait_for_status(server, 'ACTIVE')
-
-    def revert(self, server):
-        target = self.other_host(server)
-        self.servers_client.revert_resize_server(server['id'])
-        self.wait_for_status(server, 'ACTIVE')
-        self.assert_host(target, server)
-
-    def live_migrate(self, server, host=None):
-        """Live-migrate a server to the other host, and wait for both."""
-        target = self.other_host(server)
-        self.servers_client.live_migrate_server(
-            server['id'], host=host, block_migration='auto')
-        self.wait_for_status(server, 'ACTIVE')
-        self.assert_host(target, server)
-        # The source cleans up after the server has left.
-        self.wait_until(
-            lambda: set(self.migrations(server, 'live-migration')) ==
-            {'completed'}, 'The live migration is not completed')
-
-    def migrations(self, server, kind):
-        """Return the states of the migrations of a server."""
-        client = self.os_admin.migrations_client
-        return [migration['status'] for migration in client.list_migrations(
-            instance_uuid=server['id'], migration_type=kind)['migrations']]
-
-    def shelve(self, server):
-        compute.shelve_server(self.servers_client, server['id'],
-                              force_shelve_offload=True)
-
-    def unshelve(self, server, **where):
-        self.servers_client.unshelve_server(server['id'], **where)
-        self.wait_for_status(server, 'ACTIVE')
-
-    def refused(self, server, function, *args, **kwargs):
-        """Check that there is no host for an action, and nothing has changed.
-
-        :param function: of the client of servers
-        """
-        before = self.show(server)
-        request = function(server['id'], *args, **kwargs).response[
-            'x-openstack-request-id']
-        self.wait_until(lambda: self.has_no_host(server, request),
-                        'The action does not fail for want of a host')
-        after = self.wait_for_status(server, before['status'])
-        for name in ('OS-EXT-SRV-ATTR:host', 'flavor', 'image'):
-            self.assertEqual(before[name], after[name])
-
-    def has_no_host(self, server, request):
-        """Whether an action has failed since there is no host for it."""
-        action = self.servers_client.show_instance_action(
-            server['id'], request)['instanceAction']
-        return any('No valid host' in event['details']
-                   for event in action['events']
-                   if event['result'] == 'Error')
-
-    def assert_stays(self, server):
-        """Check that no move takes a server to the other host."""
-        self.refused(server, self.servers_client.migrate_server)
-        self.refused(server, self.servers_client.live_migrate_server,
-                     host=None, block_migration='auto')
-
-
-class FirstCellTest(CellTest):
-    cell = 0
-
-
-class SecondCellTest(CellTest):
-    cell = 1

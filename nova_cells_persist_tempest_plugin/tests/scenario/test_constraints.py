@@ -24,6 +24,7 @@ from tempest.lib import exceptions as lib_exc
 import testtools
 
 from nova_cells_persist_tempest_plugin.tests import base
+from nova_cells_persist_tempest_plugin.tests import cell
 
 CONF = config.CONF
 
@@ -260,44 +261,44 @@ class DifferentHost(Hint):
     scheduler_filter = 'DifferentHostFilter'
 
 
-class AffinityInFirstCellTest(Affinity, base.FirstCellTest):
+class AffinityInFirstCellTest(Affinity, cell.FirstCellTest):
     pass
 
 
-class AffinityInSecondCellTest(Affinity, base.SecondCellTest):
+class AffinityInSecondCellTest(Affinity, cell.SecondCellTest):
     pass
 
 
-class AntiAffinityInFirstCellTest(AntiAffinity, base.FirstCellTest):
+class AntiAffinityInFirstCellTest(AntiAffinity, cell.FirstCellTest):
     pass
 
 
-class AntiAffinityInSecondCellTest(AntiAffinity, base.SecondCellTest):
+class AntiAffinityInSecondCellTest(AntiAffinity, cell.SecondCellTest):
     pass
 
 
 # Alone, since a host with a server on it cannot get into a zone.
 @decorators.serial
-class ZoneInFirstCellTest(Zone, base.FirstCellTest):
+class ZoneInFirstCellTest(Zone, cell.FirstCellTest):
     pass
 
 
 @decorators.serial
-class ZoneInSecondCellTest(Zone, base.SecondCellTest):
+class ZoneInSecondCellTest(Zone, cell.SecondCellTest):
     pass
 
 
-class SameHostInFirstCellTest(SameHost, base.FirstCellTest):
+class SameHostInFirstCellTest(SameHost, cell.FirstCellTest):
     pass
 
 
-class SameHostInSecondCellTest(SameHost, base.SecondCellTest):
+class SameHostInSecondCellTest(SameHost, cell.SecondCellTest):
     pass
 
 
-class DifferentHostInFirstCellTest(DifferentHost, base.FirstCellTest):
+class DifferentHostInFirstCellTest(DifferentHost, cell.FirstCellTest):
     pass
 
 
-class DifferentHostInSecondCellTest(DifferentHost, base.SecondCellTest):
+class DifferentHostInSecondCellTest(DifferentHost, cell.SecondCellTest):
     pass

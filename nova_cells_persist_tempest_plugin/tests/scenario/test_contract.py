@@ -26,6 +26,7 @@ from tempest.lib import exceptions as lib_exc
 import testtools
 
 from nova_cells_persist_tempest_plugin.tests import base
+from nova_cells_persist_tempest_plugin.tests import cell
 
 CONF = config.CONF
 
@@ -207,28 +208,28 @@ class Zones:
         self.assert_stays(self.server)
 
 
-class ResizesInFirstCellTest(Resizes, base.FirstCellTest):
+class ResizesInFirstCellTest(Resizes, cell.FirstCellTest):
     pass
 
 
-class ResizesInSecondCellTest(Resizes, base.SecondCellTest):
+class ResizesInSecondCellTest(Resizes, cell.SecondCellTest):
     pass
 
 
-class RebuildsInFirstCellTest(Rebuilds, base.FirstCellTest):
+class RebuildsInFirstCellTest(Rebuilds, cell.FirstCellTest):
     pass
 
 
-class RebuildsInSecondCellTest(Rebuilds, base.SecondCellTest):
+class RebuildsInSecondCellTest(Rebuilds, cell.SecondCellTest):
     pass
 
 
 # Alone, since a host with a server on it cannot get into a zone.
 @decorators.serial
-class ZonesInFirstCellTest(Zones, base.FirstCellTest):
+class ZonesInFirstCellTest(Zones, cell.FirstCellTest):
     pass
 
 
 @decorators.serial
-class ZonesInSecondCellTest(Zones, base.SecondCellTest):
+class ZonesInSecondCellTest(Zones, cell.SecondCellTest):
     pass

@@ -20,7 +20,7 @@ from tempest import config
 from tempest.lib import decorators
 import testtools
 
-from nova_cells_persist_tempest_plugin.tests import base
+from nova_cells_persist_tempest_plugin.tests import cell
 
 CONF = config.CONF
 
@@ -81,9 +81,9 @@ class RequestedHost:
         self.assert_free(server)
 
 
-class RequestedHostInFirstCellTest(RequestedHost, base.FirstCellTest):
+class RequestedHostInFirstCellTest(RequestedHost, cell.FirstCellTest):
     pass
 
 
-class RequestedHostInSecondCellTest(RequestedHost, base.SecondCellTest):
+class RequestedHostInSecondCellTest(RequestedHost, cell.SecondCellTest):
     pass
