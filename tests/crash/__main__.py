@@ -13,7 +13,8 @@
 
 """Kill a service at every point of what Nova does, and see what is lost.
 
-``tox -e crash -- [FLOW ...] [--order ORDER] [--every] [--stock | --plugin]``
+``tox -e crash -- [FLOW ...] [--order ORDER] [--every | --outages]
+[--stock | --plugin]``
 
 Each flow is run once to count its points: every statement and every commit in
 the databases of Nova, every message, answer and change in placement, of every
@@ -26,6 +27,11 @@ Between two points at which nothing is done that outlives the service, a death
 is the same. Of such points one is tried; with ``--every`` each. ``--order``
 says when what a service casts is done with: after it has come to its own end
 (``later``), or before it goes on (``eager``); by default both are tried.
+
+With ``--outages`` nobody dies, but a database cannot be reached while a
+service does one thing that it has been sent: each database and each such
+thing. Then the plugin must do what stock Nova does in the same plight, or what
+is done when there is none.
 
 The last line is ``N passed, N failed, N skipped``, of the tries with the
 plugin; the exit status is 1 if one failed.
@@ -44,14 +50,18 @@ import tempfile
 import prettytable
 import tqdm
 
+from tests.crash import points
+
 #: The flows, as they are shown.
 FLOWS = ('Boot', 'Batch', 'DeleteBeforeScheduled', 'DeleteWhileScheduled',
          'Burial', 'OverQuota', 'ResizeConfirm', 'ResizeRevert',
          'FailedResize', 'Reschedule', 'CrossCellConfirm', 'CrossCellRevert',
          'Rebuild', 'Unshelve', 'Archive')
+#: What stock Nova cannot do at all, in cells without the API database.
+BEYOND_STOCK = ('Reschedule',)
 ORDERS = ('later', 'eager')
 SIDES = ('stock', 'plugin')
-KINDS = ('lost', 'false', 'orphaned')
+KINDS = ('lost', 'false', 'orphaned', 'worse')
 
 
 @dataclasses.dataclass
@@ -66,17 +76,18 @@ class Run:
     outcomes: list = dataclasses.field(default_factory=list)
     error: str = ''
 
-    def command(self, every):
+    def command(self, options):
         return [sys.executable, '-m', 'tests.crash.worker', self.flow,
                 *['--' + name for name, wanted in (
                     ('stock', self.side == 'stock'),
                     ('eager', self.order == 'eager'),
-                    ('every', every)) if wanted]]
+                    ('every', options.every),
+                    ('outages', options.outages)) if wanted]]
 
     def hear(self, line, bar):
         """Take in what the worker says."""
         said = json.loads(line)
-        if 'point' in said:
+        if 'trouble' in said:
             bar.update()
             return
         for name, value in said.items():
@@ -91,6 +102,27 @@ class Run:
             kind in (None, found) for problems in
             outcome['problems'].values() for found, _ in problems)]
 
+    def compare(self, stock):
+        """Note what the plugin does worse than stock Nova.
+
+        Of a database that stock does not ask there, it does nothing wrong
+        when there is an outage.
+        """
+        usual, *others = self.outcomes
+        if usual['state'] != stock.outcomes[0]['state']:
+            self._worse(usual, [stock.outcomes[0]['state']])
+        of_stock = {_key(outcome): outcome['state']
+                    for outcome in stock.outcomes[1:]}
+        for outcome in others:
+            allowed = [usual['state'], *filter(
+                None, [of_stock.get(_key(outcome))])]
+            if outcome['state'] not in allowed:
+                self._worse(outcome, allowed)
+
+    def _worse(self, outcome, allowed):
+        outcome['problems']['done'] = [('worse', '%s, not %s' % (
+            outcome['state'], ' or '.join(map(str, allowed))))]
+
 
 def main(argv=None):
     options = _options(argv)
@@ -98,7 +130,10 @@ def main(argv=None):
             for order in options.order for side in options.side]
     with tqdm.tqdm(total=0, unit='try', disable=None) as bar, \
             concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for run in pool.map(lambda run: _work(run, options.every, bar), runs):
+        for run in pool.map(lambda run: _work(run, options, bar), runs):
+            if (options.outages and run.side == 'plugin' and
+                    run.flow not in BEYOND_STOCK):
+                _compare(run, runs)
             bar.write('\n'.join(_tell(run)))
     _show(runs)
     _sum_up(runs)
@@ -116,7 +151,9 @@ def _options(argv):
                         help='One or more of %s. Default: all.' %
                         ', '.join(FLOWS))
     parser.add_argument('--order', action='append', choices=ORDERS)
-    parser.add_argument('--every', action='store_true')
+    troubles = parser.add_mutually_exclusive_group()
+    troubles.add_argument('--every', action='store_true')
+    troubles.add_argument('--outages', action='store_true')
     side = parser.add_mutually_exclusive_group()
     for name in SIDES:
         side.add_argument('--' + name, dest='side', action='store_const',
@@ -134,12 +171,26 @@ def _options(argv):
     return options
 
 
-def _work(run, every, bar):
+def _compare(run, runs):
+    """Compare a run with that of stock, which has come to its end by then."""
+    for other in runs:
+        if (other.flow, other.order, other.side) == (
+                run.flow, run.order, 'stock') and not (
+                    run.error or other.error):
+            run.compare(other)
+
+
+def _key(outcome):
+    """Return what an outage is called on both sides."""
+    return tuple(outcome['trouble'])
+
+
+def _work(run, options, bar):
     reading, writing = os.pipe()
     # Nova limits the time of a test, and nobody knows how many points it has.
     # What it prints is for nobody, unless it breaks.
     with tempfile.TemporaryFile('w+') as printed, subprocess.Popen(
-            run.command(every) + ['--report', str(writing)],
+            run.command(options) + ['--report', str(writing)],
             pass_fds=[writing], stdout=printed, stderr=printed,
             env=dict(os.environ, OS_TEST_TIMEOUT='0')) as worker:
         os.close(writing)
@@ -159,14 +210,20 @@ def _tell(run):
     if run.error:
         lines.append('It broke:\n' + run.error)
     for outcome in run.bad() if run.side == 'plugin' else ():
-        point = outcome['point']
-        lines.append('  ' + (
-            'when nobody died' if point is None else
-            '%s, before the %s %s' % tuple(point[:3])))
+        lines.append('  ' + _describe(outcome['trouble']))
         lines += ['    %s, %s: %s' % (when, kind, text)
                   for when, problems in outcome['problems'].items()
                   for kind, text in problems]
     return lines
+
+
+def _describe(trouble):
+    """Say when it was: at a points.Point, or during a points.Outage."""
+    if trouble is None:
+        return 'without any trouble'
+    if len(trouble) == len(points.Outage._fields):
+        return '%s, at its %s (%d), without the database %s' % tuple(trouble)
+    return '%s, before the %s %s' % tuple(trouble[:3])
 
 
 def _show(runs):

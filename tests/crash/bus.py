@@ -140,8 +140,9 @@ class Bus(fixtures.Fixture):
         ctxt = dict(ctxt, db_connection=None, mq_connection=None)
         before, self._cell = self._cell, cell
         try:
-            with self._where.service('%s %s' % (name, cell) if cell
-                                     else name), self._level(cell):
+            with self._where.service(
+                    '%s %s' % (name, cell) if cell else name,
+                    message['method']), self._level(cell):
                 server._process_incoming([Incoming(
                     ctxt, message, answers, self._where)])
         except points.Killed:

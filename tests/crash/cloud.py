@@ -14,6 +14,7 @@
 """A cloud of two cells in one thread, whose services can be killed."""
 
 import contextlib
+import datetime
 import io
 import logging
 import os
@@ -60,6 +61,9 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
         # Nova says more than the result of a test can hold.
         logging.disable(logging.CRITICAL)
         self.addCleanup(logging.disable, logging.NOTSET)
+        # Who has died removes no build any more.
+        self.useFixture(fixtures.MonkeyPatch(
+            'nova_cells_persist.cmd.audit.LANDING', datetime.timedelta()))
         self.points = points.Points()
         self.bus = bus.Bus(self.points, self.level, self.HOSTS.get)
         super().setUp()
@@ -79,6 +83,8 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
         self._cell_databases = main_db_api.get_context_manager.__self__
         self._connection = CONF.api_database.connection
         self._is_of_cell = False
+        # Nor does a thread of theirs report that they are up.
+        self.flags(report_interval=0, service_down_time=10 ** 9)
         self.useFixture(self.bus)
         self.useFixture(nova_fixtures.SpawnIsSynchronousFixture())
 
@@ -113,10 +119,10 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
     def _do_all_at_once(self):
         request = client.TestOpenStackClient.request
 
-        def served(*args, **kwargs):
+        def served(asking, url, method='GET', *args, **kwargs):
             try:
-                with self.points.service('api'):
-                    return request(*args, **kwargs)
+                with self.points.service('api', method):
+                    return request(asking, url, method, *args, **kwargs)
             finally:
                 self.bus.deliver()
 
@@ -187,29 +193,61 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
         if self.STOCK:
             return []
         path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'undo')
-        status, output, errors = self.command(
-            'heal', '--older-than', '0', '--yes', '--undo-file', path,
-            '-f', 'value')
-        found = [(ledger.LOST, 'heal: %s' % (output + errors))
-                 ] if status else []
-        status, output, errors = self.command(
-            'audit', '--older-than', '0', '-f', 'value')
-        return found + ([(ledger.LOST, 'audit: %s' % (output + errors))]
-                        if status else [])
+        found = []
+        for name, *argv in (('heal', '--yes', '--undo-file', path),
+                            ('audit',)):
+            logging.disable(logging.WARNING)   # what a command says, it logs
+            status, output, errors = self.command(
+                name, '--older-than', '0', '-f', 'value', *argv)
+            logging.disable(logging.CRITICAL)
+            if status:
+                found.append((ledger.LOST, '%s: %s' % (
+                    name, output + errors)))
+        return found
 
     def reset_state(self, uuid):
         """Free a server of the task of a service that died.
 
+        Nor can one be confirmed whose confirmation was cut short.
+
         :returns: whether it was in need of it
         """
         server = self._show(uuid)
-        if (server is None or server['status'] == 'BUILD' or
-                not server.get('OS-EXT-STS:task_state') and
-                server['status'] != 'ERROR'):
+        if server is None or server['status'] == 'BUILD':
+            return False
+        if not (server.get('OS-EXT-STS:task_state') or
+                server['status'] == 'ERROR' or
+                server['status'] == 'VERIFY_RESIZE' and
+                not self._confirm(uuid)):
             return False
         self.api.post_server_action(
             uuid, {'os-resetState': {'state': 'active'}})
         return True
+
+    def _confirm(self, uuid):
+        try:
+            self.api.post_server_action(uuid, {'confirmResize': None})
+        except client.OpenStackApiException:
+            return False
+        # SHUTOFF if Nova has not seen the guest run since it was unshelved.
+        return self._show(uuid)['status'] in ('ACTIVE', 'SHUTOFF')
+
+    def start_guest(self, uuid):
+        """Start the guest of a server that may have lost it underway.
+
+        As Nova says to do after a move to another cell that has failed.
+        """
+        host = self._show(uuid)['OS-EXT-SRV-ATTR:host']
+        if uuid not in self.computes[host].manager.driver.instances:
+            self.api.post_server_action(uuid, {'reboot': {'type': 'HARD'}})
+
+    def state(self, uuid):
+        """Return what a user and an operator see of a server, if they do."""
+        server = self._show(uuid)
+        return server and [
+            server['status'], server.get('OS-EXT-STS:task_state'),
+            server['flavor'].get('original_name'),
+            self.HOSTS.get(server.get('OS-EXT-SRV-ATTR:host'))]
 
     def can_be_resized(self, uuid):
         server = self._show(uuid)
@@ -225,10 +263,10 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
         try:
             self.api.post_server_action(uuid, {
                 'resize': {'flavorRef': self.flavors[2]['id']}})
-            self.api.post_server_action(uuid, {'confirmResize': None})
         except client.OpenStackApiException as exc:
             return [(ledger.LOST, 'cannot be resized: %s' % exc)]
-        return []
+        return [] if self._confirm(uuid) else [
+            (ledger.LOST, 'its resize cannot be confirmed')]
 
     def try_delete(self, uuid):
         """Delete a server.

@@ -17,12 +17,17 @@ import collections
 import contextlib
 import threading
 
+from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 #: ``service`` is what comes by, ``kind`` and ``what`` say what it is about to
 #: do there. Points of one ``segment`` are alike: nothing was done between them
 #: that would outlive the service. ``step`` counts them in the segment.
 Point = collections.namedtuple('Point', 'service kind what segment step')
+
+#: A database that nobody can reach while a service does a ``task``, which is
+#: what it has been sent; ``visit`` counts these.
+Outage = collections.namedtuple('Outage', 'service task visit database')
 
 # What oslo.db says to SQLite, and what other databases are not told at all.
 _NO_STATEMENT = ('BEGIN', 'SAVEPOINT', 'RELEASE', 'ROLLBACK', 'PRAGMA')
@@ -47,31 +52,38 @@ class Points:
 
     :ivar seen: a list of Point, of the flow that runs or ran last
     :ivar died: the Point at which the service died, or None
+    :ivar reached: a list of Outage, one for each database that was told
+        something in each visit
+    :ivar refused: how many statements an Outage has refused
     """
 
     def __init__(self):
+        self._thread = threading.get_ident()
+        self._visits = []       # of services: what an Outage says of each
+        self._dying = None      # how deep in _visits is the one that dies
+        self._running = False
+        self._written = set()   # connections with a transaction that writes
+        self._begin()
+
+    def _begin(self, kill_at=None, outage=None):
         self.seen = []
         self.died = None
-        self._thread = threading.get_ident()
-        self._services = []
-        self._dying = None      # how deep in _services is the one that dies
-        self._running = False
-        self._kill_at = None
-        self._segment = 0
-        self._step = 0
-        self._written = set()   # connections with a transaction that writes
+        self._kill_at = kill_at
+        self._segment = self._step = 0
+        self.reached = []
+        self.refused = 0
+        self._outage = outage
+        self._visited = 0
 
     @contextlib.contextmanager
-    def flow(self, kill_at=None):
+    def flow(self, kill_at=None, outage=None):
         """Look at what is done in a ``with`` statement.
 
         :param kill_at: the Point at which the service that is there dies, as
             it was seen when the flow ran before; None to kill nobody
+        :param outage: the Outage that there is, or None
         """
-        self.seen = []
-        self.died = None
-        self._segment = self._step = 0
-        self._kill_at = kill_at
+        self._begin(kill_at, outage)
         self._running = True
         try:
             yield
@@ -79,26 +91,28 @@ class Points:
             self._running = False
 
     @contextlib.contextmanager
-    def service(self, name):
+    def service(self, name, task=''):
         """Be a service, in a ``with`` statement.
 
+        :param task: what it has been sent
         :raises: Killed if it died, whatever it made of that itself
         """
-        self._services.append(name)
-        depth = len(self._services)
+        self._visits.append((name, task, self._visited))
+        self._visited += 1
+        depth = len(self._visits)
         try:
             yield
             self.reach('end', name)
             self.done()
         finally:
-            self._services.pop()
+            self._visits.pop()
             if self._dying == depth:
                 self._dying = None
 
     @property
     def acting(self):
         """The name of the service that acts; None if none does."""
-        return self._services[-1] if self._services else None
+        return self._visits[-1][0] if self._visits else None
 
     def reach(self, kind, what):
         """Be about to do a thing.
@@ -107,7 +121,7 @@ class Points:
         """
         if not self._is_seen():
             return
-        if self._dying is not None and len(self._services) >= self._dying:
+        if self._dying is not None and len(self._visits) >= self._dying:
             raise Killed()
         if not self._running:
             return
@@ -117,7 +131,7 @@ class Points:
         # Not by its number: Nova reads a thing or not, as its caches are.
         if self._kill_at and point[3:] == self._kill_at[3:]:
             self.died = point
-            self._dying = len(self._services)
+            self._dying = len(self._visits)
             raise Killed()
 
     def done(self):
@@ -127,7 +141,7 @@ class Points:
             self._step = 0
 
     def _is_seen(self):
-        return self._services and threading.get_ident() == self._thread
+        return self._visits and threading.get_ident() == self._thread
 
     # Databases
 
@@ -147,10 +161,22 @@ class Points:
             verb = statement.split(None, 1)[0].upper()
             if verb in _NO_STATEMENT:
                 return
+            self._ask(name)
             self.reach('statement', '%s: %s' % (name, statement))
             if verb in ('INSERT', 'UPDATE', 'DELETE'):
                 self._written.add(connection)
         return listener
+
+    def _ask(self, database):
+        if not self._running:
+            return
+        for visit in self._visits:
+            asked = Outage(*visit, database)
+            if asked not in self.reached:
+                self.reached.append(asked)
+            if self._outage and asked[2:] == self._outage[2:]:
+                self.refused += 1
+                raise db_exc.DBConnectionError()
 
     def _commit(self, name):
         def listener(connection):

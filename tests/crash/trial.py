@@ -11,7 +11,7 @@
 #    under the License.
 
 
-"""A flow, repeated with a service killed at each of its points."""
+"""A flow, repeated with a service killed, or without a database."""
 
 import collections
 
@@ -20,25 +20,27 @@ from nova.tests.functional.api import client
 from tests.crash import ledger
 from tests.crash import points
 
-#: What came of a flow in which a service died: at which Point, None if nobody
-#: did, and {when: [(kind, text)]}, what was wrong then.
-Outcome = collections.namedtuple('Outcome', 'point problems')
+#: What came of a flow in which there was a trouble: which Point or Outage,
+#: None if there was none; the state in which it left what it was done to; and
+#: {when: [(kind, text)]}, what was wrong then.
+Outcome = collections.namedtuple('Outcome', 'trouble state problems')
 
-#: How often a flow is run until it comes by a point again.
+#: How often a flow is run until it comes by its trouble again.
 TRIES = 4
 
 
 class Diverged(Exception):
-    """A repeated flow did not come by the point again."""
+    """A repeated flow did not come by its trouble again."""
 
 
 class Trial:
-    """Tries a flow at its points.
+    """Tries a flow at its points, or at the outages that there can be.
 
     :param cloud: a cloud.Cloud
     :param flow: a class of flows.py
     :param eager: whether casts are done with before who sent them goes on
     :ivar points: the points.Point of the flow when nobody dies
+    :ivar outages: the points.Outage that it can come by
     """
 
     def __init__(self, cloud, flow, eager=False):
@@ -54,8 +56,9 @@ class Trial:
         may be wrong in the second.
         """
         for _ in range(2):
-            outcome = self._run(None)
+            outcome = self._run()
             self.points = list(self._cloud.points.seen)
+            self.outages = list(self._cloud.points.reached)
         return outcome
 
     def at(self, point):
@@ -64,32 +67,49 @@ class Trial:
         :returns: an Outcome
         :raises: Diverged
         """
-        for _ in range(TRIES):
-            outcome = self._run(point)
-            if outcome.point and outcome.point[:2] == point[:2]:
-                return outcome
-        raise Diverged('%s, not %s' % (outcome.point, point))
+        return self._until(
+            lambda died: died and died[:2] == point[:2], point=point)
 
-    def _run(self, point):
+    def during(self, outage):
+        """Run the flow without a database for a while.
+
+        :returns: an Outcome
+        :raises: Diverged
+        """
+        return self._until(lambda came: came, outage=outage)
+
+    def _until(self, is_it, **trouble):
+        for _ in range(TRIES):
+            outcome = self._run(**trouble)
+            if is_it(outcome.trouble):
+                return outcome
+        raise Diverged('%s, not %s' % (outcome.trouble, trouble))
+
+    def _run(self, point=None, outage=None):
         cloud = self._cloud
-        cloud.points.died = None
         before = cloud.uuids()
         server = self._flow.prepare()
         cloud.bus.eager = self._eager
+        answer = None
         try:
-            with cloud.points.flow(point):
+            with cloud.points.flow(point, outage):
                 self._flow.act(server)
-        except (points.Killed, client.OpenStackApiException):
-            if cloud.points.died is None:
-                raise
+        except points.Killed:
+            pass
+        except client.OpenStackApiException as exc:
+            answer = exc.response.status_code
         finally:
             cloud.bus.eager = False
             cloud.bus.before.clear()
-        died = cloud.points.died
+        trouble = cloud.points.died or cloud.points.refused and outage or None
+        if answer and not trouble:
+            raise Diverged('HTTP %d when nothing was in the way' % answer)
         cloud.revive()
         self._flow.go_on()
         uuids = sorted(cloud.uuids() - before)
-        outcome = Outcome(died, collections.defaultdict(list))
+        outcome = Outcome(trouble, [answer, sorted(
+            filter(None, map(cloud.state, uuids)), key=str)],
+            collections.defaultdict(list))
         self._judge(outcome, uuids)
         self._dead.append((outcome, uuids))
         return outcome
@@ -101,13 +121,16 @@ class Trial:
         def note(when, found):
             outcome.problems[when] += found
 
-        note('mended', cloud.mend())
+        found = cloud.mend()
         if any([cloud.reset_state(uuid) for uuid in uuids]):
-            note('mended', cloud.mend())
+            # Some things cannot be mended as long as they look busy.
+            found = cloud.mend()
+        note('mended', found)
         for uuid in uuids:
             note('mended', ledger.Ledger(cloud, uuid).problems())
         for uuid in uuids:
             if cloud.can_be_resized(uuid):
+                cloud.start_guest(uuid)
                 note('resized', cloud.try_resize(uuid))
                 note('resized', ledger.Ledger(cloud, uuid).problems())
         for uuid in uuids:

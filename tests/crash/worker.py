@@ -13,8 +13,8 @@
 
 """Try one flow, on stock or with the plugin, and write what came of it.
 
-``python -m tests.crash.worker FLOW [--stock] [--eager] [--every]`` writes a
-line of JSON for each thing it has to say, to the descriptor ``--report``.
+``python -m tests.crash.worker FLOW [--stock] [--eager] [--every | --outages]``
+writes a line of JSON for each thing it has to say, to ``--report``.
 """
 
 import argparse
@@ -37,6 +37,7 @@ def main(argv=None):
     parser.add_argument('--stock', action='store_true')
     parser.add_argument('--eager', action='store_true')
     parser.add_argument('--every', action='store_true')
+    parser.add_argument('--outages', action='store_true')
     options = parser.parse_args(argv)
     with os.fdopen(options.report, 'w', buffering=1) as report:
         result = testtools.TestResult()
@@ -56,26 +57,29 @@ def _case(options, say):
         STOCK = options.stock
 
         def test(self):
-            try_all(trial.Trial(self, flow, options.eager), options.every,
-                    say)
+            try_all(trial.Trial(self, flow, options.eager), options, say)
 
     return FlowCase('test')
 
 
-def try_all(tried, every, say):
-    """Try a flow at its points.
+def try_all(tried, options, say):
+    """Try a flow with each of its troubles.
 
     :param tried: a trial.Trial
-    :param every: whether at those too that are like one that was tried
+    :param options: whether its troubles are ``outages``, or ``every`` point
     :param say: called with ``points`` and ``tries``, their numbers; then with
-        each ``point`` as it is tried; then with ``outcomes``
+        each ``trouble`` as it is tried; then with ``outcomes``
     """
     outcomes = [tried.record()]
-    chosen = tried.points if every else points.distinct(tried.points)
-    say(points=len(tried.points), tries=len(chosen))
-    for point in chosen:
-        outcomes.append(tried.at(point))
-        say(point=point)
+    if options.outages:
+        run, troubles = tried.during, tried.outages
+    else:
+        run, troubles = tried.at, (tried.points if options.every else
+                                   points.distinct(tried.points))
+    say(points=len(tried.points), tries=len(troubles))
+    for trouble in troubles:
+        outcomes.append(run(trouble))
+        say(trouble=trouble)
     tried.end()
     say(outcomes=[outcome._asdict() for outcome in outcomes])
 

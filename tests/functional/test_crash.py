@@ -26,17 +26,30 @@ class CrashTest(cloud.Cloud):
     # Of Nova: how many times OS_TEST_TIMEOUT a test may take.
     TIMEOUT_SCALING_FACTOR = 2
 
-    def test_deletion_of_a_build(self):
-        tried = trial.Trial(self, flows.DeleteWhileScheduled)
+    def assert_mended(self, flow, chosen, run):
+        """Try a flow with each of its troubles.
+
+        :param chosen: called with a trial.Trial, returns the troubles
+        :param run: the method of that which tries one
+        """
+        tried = trial.Trial(self, flow)
         outcomes = [tried.record()]
-        outcomes += [tried.at(point)
-                     for point in points.distinct(tried.points)]
+        outcomes += [run(tried, trouble) for trouble in chosen(tried)]
         tried.end()
         self.assertGreater(len(outcomes), 10)
         self.assertEqual([], [
-            (outcome.point, when, found)
+            (outcome.trouble, when, found)
             for outcome in outcomes
             for when, found in outcome.problems.items() if found])
+
+    def test_deletion_of_a_build(self):
+        self.assert_mended(
+            flows.DeleteWhileScheduled,
+            lambda tried: points.distinct(tried.points), trial.Trial.at)
+
+    def test_without_a_database(self):
+        self.assert_mended(flows.Boot, lambda tried: tried.outages,
+                           trial.Trial.during)
 
     def test_finds_a_loss_that_is_not_mended(self):
         self.mend = lambda: []

@@ -11,9 +11,11 @@
 #    under the License.
 
 
+from oslo_db import exception as db_exc
 from oslotest import base
 import sqlalchemy as sa
 
+from tests.crash import __main__ as crash
 from tests.crash import points
 
 FIRST = points.Point(None, None, None, segment=0, step=0)
@@ -110,3 +112,69 @@ class PointsTestCase(base.BaseTestCase):
         with self.points.flow(FIRST):
             self.work()
         self.assertEqual([], self.points.seen)
+
+    def test_outage(self):
+        """A service and whom it waits for are without the database."""
+        def ask(done):
+            with self.points.service('outer', 'a'):
+                with self.points.service('inner', 'b'):
+                    self.write(1)
+                done()
+            with self.points.service('outer', 'c'):
+                self.write(2)
+
+        with self.points.flow():
+            ask(lambda: None)
+        self.assertEqual(
+            [('outer', 'a', 0, 'db'), ('inner', 'b', 1, 'db'),
+             ('outer', 'c', 2, 'db')], self.points.reached)
+        of_all, of_inner, _ = self.points.reached
+        self.forget()
+        with self.points.flow(outage=of_all):
+            self.assertRaises(db_exc.DBConnectionError, ask, None)
+        self.assertEqual(1, self.points.refused)
+        self.assertEqual([], self.read())
+
+        def caught():
+            try:
+                with self.points.service('inner', 'b'):
+                    self.write(1)
+            except db_exc.DBConnectionError:
+                self.write(3)
+
+        with self.points.flow(outage=of_inner), self.points.service('outer'):
+            caught()
+        self.assertEqual([3], self.read())
+
+
+class CompareTest(base.BaseTestCase):
+    """What an outage comes to, beside stock Nova."""
+
+    LOST, OTHER = ('api', 'POST', 0, 'api'), ('api', 'POST', 0, 'cell1')
+
+    def run_of(self, side, **states):
+        return crash.Run('Boot', 'later', side, outcomes=[
+            {'trouble': trouble, 'state': states[name], 'problems': {}}
+            for name, trouble in (('usual', None), ('lost', self.LOST),
+                                  ('other', self.OTHER)) if name in states])
+
+    def worse(self, *states, **of_stock):
+        run = self.run_of('plugin', **dict(zip(
+            ('usual', 'lost', 'other'), states)))
+        run.compare(self.run_of('stock', **of_stock))
+        return [outcome['trouble'] for outcome in run.bad('worse')]
+
+    def test_alike(self):
+        self.assertEqual([], self.worse(
+            'up', 'error', 'up', usual='up', lost='error'))
+
+    def test_better(self):
+        self.assertEqual([], self.worse(
+            'up', 'up', 'up', usual='up', lost='error', other='error'))
+
+    def test_worse(self):
+        self.assertEqual([self.LOST, self.OTHER], self.worse(
+            'up', 'gone', 'error', usual='up', lost='error'))
+
+    def test_another_end_without_trouble(self):
+        self.assertEqual([None], self.worse('down', usual='up'))

@@ -90,7 +90,7 @@ def step(cloud, verdicts, carried, may_be_left):
         wrong += [server for server in gone if cloud.rows(
             'api', 'build_requests', server)]
     with verdicts.check('heal') as wrong:
-        found = listed(cloud, (0,), 'heal', '--yes', '--older-than', '0s')
+        found = heal(cloud)
         left = sorted({finding['Code'] for finding in found})
         wrong += [finding for finding in found if finding['Code'] not in (
             LEFT if finding['Server'] in carried else may_be_left)]
@@ -105,6 +105,19 @@ def step(cloud, verdicts, carried, may_be_left):
             gone.append(server)
         carry = [cloud.boot()['id']]
     return carry, gone
+
+
+def heal(cloud):
+    """Mend what is wrong, and return it, a list of dicts.
+
+    Of what has landed within this minute, what is named.
+    """
+    command = 'heal', '--yes', '--older-than', '0s'
+    found = listed(cloud, (0,), *command)
+    for finding in listed(cloud, (0, 1), 'audit', 'landed-build',
+                          '--older-than', '0s'):
+        found += listed(cloud, (0,), *command, '--server', finding['Server'])
+    return found
 
 
 def _story(cloud, carried):
