@@ -25,5 +25,7 @@ the ratio of the two.
     estate      ten cells and very many servers, as rows
     worker      the process of one side
     driver      asks both sides in turn
+    tables      what was measured as text
     report      what is printed and written
+    page        the same for the documentation
 """

@@ -23,9 +23,10 @@ import sys
 
 from rich import console as rich_console
 
-from nova_cells_persist import plugin
+from nova_cells_persist import releases
 from tests.perf import budgets
 from tests.perf import driver
+from tests.perf import page
 from tests.perf import report
 from tests.perf import scenarios
 from tests import servers
@@ -63,7 +64,11 @@ def _run(options, console):
     report.show(console, measured)
     if compared:
         report.show_budgets(console, compared)
-    for path in report.write(options.output, known, measured, compared):
+    written = report.write(options.output, known, measured, compared)
+    if options.page:
+        written += page.write(options.page, known, measured, compared,
+                              report.plot)
+    for path in written:
         console.print(path, markup=False)
     met = all(budget.is_met(value) for budget, value in compared)
     return 0 if met or not options.check else 1
@@ -100,11 +105,15 @@ def _options():
         '--output', metavar='FOLDER', default=os.path.join(
             '.tox', 'results', 'bench'),
         help='where results and logs are written (default: %(default)s)')
+    parser.add_argument(
+        '--page', metavar='FOLDER', nargs='?', const=page.FOLDER,
+        help='also write what was measured for the documentation, into '
+        '%(const)s if no other folder is named')
     options = parser.parse_args()
     options.database = options.database or list(driver.DATABASES)
     if options.check and budgets.DATABASE not in options.database:
         parser.error('--check is for %s.' % budgets.DATABASE)
-    if plugin.nova_release() != NOVA:
+    if releases.nova_release() != NOVA:
         parser.error('this is made for the test fixtures of Nova %d.' % NOVA)
     return options
 

@@ -23,6 +23,7 @@ from rich import table
 
 from tests.perf import budgets
 from tests.perf import scenarios
+from tests.perf import tables
 
 
 def show(console, measured):
@@ -32,21 +33,10 @@ def show(console, measured):
     """
     shown = table.Table(
         box=box.SIMPLE_HEAD, title='Medians, and in brackets the quartiles')
-    for name in ('database', 'scenario', 'N'):
-        shown.add_column(name)
-    for name in ('unit', 'stock', 'plugin', 'plugin/stock', 'rounds'):
-        shown.add_column(name, justify='right')
-    for (database, scenario, size, unit), sides in _by_side(measured).items():
-        stock, plugin = [sides.get(side) for side in (
-            scenarios.STOCK, scenarios.PLUGIN)]
-        shown.add_row(
-            database, scenario,
-            '' if size is None else '{:,}'.format(size), unit,
-            _median(stock), _median(plugin),
-            '%.3f' % (plugin.median / stock.median)
-            if stock and plugin else '',
-            ' / '.join(str(len(series.values))
-                       for series in (stock, plugin) if series))
+    for number, name in enumerate(tables.COLUMNS):
+        shown.add_column(name, justify='left' if number < 3 else 'right')
+    for row in tables.rows(measured):
+        shown.add_row(*row)
     console.print(shown)
 
 
@@ -84,26 +74,26 @@ def write(folder, known, measured, compared):
                 'figure': budget.figure, 'met': budget.is_met(value)}
                 for budget, value in compared]}, file, indent=1)
         file.write('\n')
-    plot = os.path.join(folder, 'bench.svg')
-    _plot(known, measured).savefig(plot)
-    return text, plot
+    drawing = os.path.join(folder, 'bench.svg')
+    plot(tables.with_sizes(known, measured), measured).savefig(drawing)
+    return text, drawing
 
 
-def _plot(known, measured):
-    """Return a drawing of cost against size, where there are sizes."""
-    drawn = [scenario for scenario in known.values()
-             if len(scenario.sizes) > 1 and any(
-                 series.scenario == scenario.name for series in measured)]
-    plot = figure.Figure(
-        figsize=(6 * max(len(drawn), 1), 5), layout='constrained')
-    for number, scenario in enumerate(drawn, 1):
-        axes = plot.add_subplot(1, len(drawn), number)
+def plot(chosen, measured):
+    """Return a drawing of cost against size, a Figure.
+
+    :param chosen: a list of Scenario that have sizes
+    """
+    drawing = figure.Figure(
+        figsize=(6 * max(len(chosen), 1), 5), layout='constrained')
+    for number, scenario in enumerate(chosen, 1):
+        axes = drawing.add_subplot(1, len(chosen), number)
         # A logarithmic scale that has a place for 0.
         axes.set_xscale('symlog')
         axes.set(title=scenario.title, xlabel='N', ylabel='ms')
         _draw(axes, [series for series in measured
                      if series.scenario == scenario.name])
-    return plot
+    return drawing
 
 
 def _draw(axes, measured):
@@ -127,21 +117,3 @@ def _draw(axes, measured):
         axes.set_ylim(bottom=0)
     axes.legend()
     axes.grid(alpha=0.3)
-
-
-def _by_side(measured):
-    """Return {(database, scenario, size, unit): {side: Series}}."""
-    found = {}
-    for series in measured:
-        found.setdefault(
-            (series.database, series.scenario, series.size, series.unit),
-            {})[series.side] = series
-    return found
-
-
-def _median(series):
-    if series is None:
-        return ''
-    form = '{:,.2f}' if series.unit == 'ms' else '{:,.0f}'
-    return '%s [%s, %s]' % tuple(
-        form.format(value) for value in (series.median, *series.quartiles))
