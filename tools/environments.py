@@ -126,9 +126,18 @@ def nova(cache, version, wheel, more=()):
     if wheel is None:
         return made(cache, 'nova-%s-stock' % version, requirements, pins)
     environment = made(cache, 'nova-' + version, requirements, pins)
-    extra = '[migrate]' if int(version.split('.')[0]) < 28 else ''
-    install(environment, wheel + extra, pins)
+    install(environment, with_extras(wheel, version), pins)
     return environment
+
+
+def with_extras(wheel, version):
+    """Return what pip is to install of the plugin's wheel beside a Nova."""
+    return wheel + ('[migrate]' if major(version) < 28 else '')
+
+
+def major(version):
+    """Return the number of a release of Nova, such as 34, of '34.0.0'."""
+    return int(version.partition('.')[0])
 
 
 def install(environment, wheel, pins):

@@ -17,12 +17,14 @@
 
 What has been run is kept in ``doc/nova-tests``, a file for each release, and
 is not run again: so it can be interrupted, and go on another day. ``--redo``
-begins anew. The tests are run in lots of some modules each, with the plugin
-and then on stock; one whose verdict differs is run again, alone, both ways, as
-in tools/nova_functional.py.
+begins anew. The tests are run in lots of some modules each: all of them with
+the plugin, and at once on stock those that do not pass, for what is wrong is
+to be known soon; then all of them on stock. One whose verdict differs is run
+again, alone, both ways, as in tools/nova_functional.py.
 
-``--page`` writes ``doc/nova-tests.rst`` from all of these files instead. The
-exit status is 1 when a verdict differs, or when tests are left to be run.
+``--page`` writes ``doc/source/nova-tests.rst`` from all of these files
+instead. The exit status is 1 when a verdict differs, or when tests are left to
+be run.
 """
 
 import argparse
@@ -30,74 +32,110 @@ import datetime
 import glob
 import importlib.metadata
 import itertools
-import json
 import os
 import sys
 import tempfile
 import time
 
+from tools import kept
 from tools import nova_etc
 from tools import nova_functional
+from tools import nova_samples
 from tools import run_tests
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDER = os.path.join(ROOT, 'doc', 'nova-tests')
-PAGE = os.path.join(ROOT, 'doc', 'nova-tests.rst')
+PAGE = os.path.join(ROOT, 'doc', 'source', 'nova-tests.rst')
 
 #: About so many tests are run at once.
-LOT = 150
+LOT = 400
 
 #: Their folders; of the unit tests, those of what the plugin stands in for.
 SUITES = ('functional', 'unit/conductor', 'unit/objects', 'unit/compute')
 
-LABELS = ('stock', 'plugin')
+#: In the order in which all tests are run.
+LABELS = ('plugin', 'stock')
 
 
 class Results:
     """What has come of one suite of one release so far, in a file.
 
-    :ivar modules: {module: {label: counts}} of what was run
+    :ivar modules: {module: {label: counts}} of what was run as a whole
+    :ivar others: {test: its verdict with the plugin}, of those that were run
+        and have not passed
     :ivar differing: {test: {label: verdict}}
     :ivar flaky: {test: [[verdict on stock, verdict with the plugin]]}
     :ivar failing: the tests that fail both ways
+    :ivar waiting: {label: how many tests are left to be run}
     """
 
     def __init__(self, path, **about):
         self._path = path
-        self.modules, self.differing, self.flaky = {}, {}, {}
-        self.failing = []
-        if os.path.exists(path):
-            with open(path) as file:
-                found = json.load(file)
-            about = found.pop('about')
-            vars(self).update(found)
-        self.about = about
+        self.modules, self.others = {}, {}
+        self.differing, self.flaky, self.failing = {}, {}, []
+        self.waiting = {}
+        found = kept.read(path) or {'about': about}
+        self.about = found.pop('about')
+        vars(self).update(found)
 
-    def add(self, stock, plugin, flaky):
-        """Take in what a lot has come to, a Run each, and write the file."""
-        for label, outcome in (('stock', stock), ('plugin', plugin)):
-            for test, verdict in outcome.verdicts.items():
-                counts = self.modules.setdefault(module_of(test), {})
-                counts = counts.setdefault(
-                    label, dict.fromkeys(run_tests.VERDICTS, 0))
-                counts[verdict] += 1
-        for test in nova_functional.differences(stock, plugin):
+    def left(self, label, tests):
+        """Return those of a list of tests that are to be run on a side."""
+        return sorted((test for test in tests if label not in
+                       self.modules.get(module_of(test), ())), key=module_of)
+
+    def with_plugin(self, tests):
+        """Return what tests of whole modules have come to with the plugin.
+
+        :param tests: their ids, scenarios included
+        :returns: a Run
+        """
+        return run_tests.Run({test: self.others.get(test, 'passed')
+                              for test in tests})
+
+    def add(self, label, lot, runs, flaky):
+        """Take in what a lot has come to, and write the file.
+
+        A module of which a test has come to nothing, since the worker that
+        was to run it is gone, is left to be run again.
+
+        :param label: the side on which all of the lot was run
+        :param lot: the tests, modules whole
+        :param runs: {label: Run}
+        """
+        verdicts = runs[label].verdicts
+        lost = set(map(module_of, set(lot) - set(map(listed, verdicts))))
+        for test, verdict in verdicts.items():
+            if module_of(test) not in lost:
+                self._count(label, module_of(test), verdict)
+            self.others.pop(test, None)
+            self.differing.pop(test, None)
+        self.others.update(_not_passed(runs['plugin']))
+        for test in nova_functional.differences(**runs):
             self.differing[test] = {
-                label: outcome.verdicts.get(test, 'not run')
-                for label, outcome in zip(LABELS, (stock, plugin))}
+                each: run.verdicts.get(test, 'not run')
+                for each, run in runs.items()}
         self.flaky.update(flaky)
         self.failing = sorted({*self.failing, *(
-            set(stock.failed()) & set(plugin.failed()))})
+            set(runs['stock'].failed()) & set(runs['plugin'].failed()))})
         self._write()
 
+    def wait_for(self, tests):
+        """Note how many of all tests are left, and write the file."""
+        self.waiting = {label: len(self.left(label, tests))
+                        for label in LABELS}
+        self._write()
+
+    def _count(self, label, module, verdict):
+        counts = self.modules.setdefault(module, {}).setdefault(
+            label, dict.fromkeys(run_tests.VERDICTS, 0))
+        counts[verdict] += 1
+
     def _write(self):
-        os.makedirs(FOLDER, exist_ok=True)
-        with open(self._path, 'w') as file:
-            json.dump({
-                'about': self.about, 'differing': self.differing,
-                'flaky': self.flaky, 'failing': self.failing,
-                'modules': self.modules}, file, indent=1, sort_keys=True)
-            file.write('\n')
+        kept.write(self._path, {
+            'about': self.about, 'differing': self.differing,
+            'flaky': self.flaky, 'failing': self.failing,
+            'others': self.others, 'modules': self.modules,
+            'waiting': self.waiting})
 
     def total(self, label):
         """Return {verdict: number}, of all modules."""
@@ -106,9 +144,19 @@ class Results:
             if label in counts) for verdict in run_tests.VERDICTS}
 
 
+def _not_passed(run):
+    return {test: verdict for test, verdict in run.verdicts.items()
+            if verdict != 'passed'}
+
+
+def listed(test):
+    """Return the id of a test as it is listed, without its scenario."""
+    return test.partition('(')[0]
+
+
 def module_of(test):
     """Return the name of the module of a test, by its id."""
-    return test.partition('(')[0].rsplit('.', 2)[0]
+    return listed(test).rsplit('.', 2)[0]
 
 
 def lots(tests):
@@ -129,7 +177,7 @@ def lots(tests):
 def run(args):
     """Run what is left to be run, until the time is up.
 
-    :returns: the Results, and how many tests are left
+    :returns: the Results, and how many runs of a test are left
     """
     nova = importlib.metadata.version('nova')
     path = os.path.join(FOLDER, '%s-%s.json' % (
@@ -138,6 +186,7 @@ def run(args):
         run_tests.forget(path)
     until = time.monotonic() + 60 * args.minutes
     nova_etc.link()
+    nova_samples.bring()
     with tempfile.TemporaryDirectory(prefix='nova-full-') as scratch:
         tests = nova_functional.NovaTests(
             scratch, args.mode, args.concurrency, args.suite)
@@ -145,57 +194,65 @@ def run(args):
             path, nova=nova, suite=args.suite, mode=tests.mode,
             plugin=importlib.metadata.version('nova-cells-persist'),
             date=datetime.date.today().isoformat())
-        left = sorted((test for test in tests.ids()
-                       if module_of(test) not in results.modules),
-                      key=module_of)
-        for lot in list(lots(left)):
-            if time.monotonic() > until:
-                break
-            print('\n== %d tests are left' % len(left), flush=True)
-            plugin = tests.run_listed('plugin', lot)
-            stock = tests.run_listed('stock', lot)
-            flaky = nova_functional.settle(tests, stock, plugin)
-            results.add(stock, plugin, flaky)
-            left = left[len(lot):]
-    return results, len(left)
+        ids = tests.ids()
+        results.wait_for(ids)
+        waiting = [(label, lot) for label in LABELS
+                   for lot in lots(results.left(label, ids))]
+        while waiting and time.monotonic() < until:
+            label, lot = waiting.pop(0)
+            print('\n== %s, %d tests; %d lots are left' % (
+                label, len(lot), len(waiting)), flush=True)
+            _run_lot(tests, results, label, lot)
+            results.wait_for(ids)
+    return results, sum(results.waiting.values())
+
+
+def _run_lot(tests, results, label, lot):
+    if label == 'plugin':
+        plugin = tests.run_listed('plugin', lot)
+        others = sorted(_not_passed(plugin))
+        stock = (tests.run_listed('stock', others) if others
+                 else run_tests.Run())
+    else:
+        stock = tests.run_listed('stock', lot)
+        plugin = results.with_plugin(stock.verdicts)
+    flaky = nova_functional.settle(tests, stock, plugin)
+    results.add(label, lot, {'stock': stock, 'plugin': plugin}, flaky)
 
 
 def page(paths):
-    """Return the page that shows what all Results have come to, a str."""
+    """Return the page that shows what all Results have come to, its lines."""
     found = [Results(path) for path in sorted(paths)]
     lines = [
         '=================', "Nova's own tests", '=================', '',
-        'All of them were run on stock Nova and with the plugin on, by ``tox '
-        '-e', 'nova-functional-full``, which wrote this page.', '',
-        '.. list-table::', '   :header-rows: 1', '',
-        '   * - Nova', '     - tests', '     - date', '     - side',
-        '     - passed', '     - failed', '     - skipped']
-    for results in found:
-        for label in LABELS:
-            about = results.about
-            lines += ['   * - ' + about['nova'], '     - ' + about['suite'],
-                      '     - ' + about['date'], '     - ' + label]
-            lines += ['     - %d' % number
-                      for number in results.total(label).values()]
+        'They are run on stock Nova and with the plugin on, by ``tox -e',
+        'nova-functional-full``, which wrote this page. *Left* are those that '
+        'it has not', 'come to yet; of scenarios a test may have many, and is '
+        'one there.', '',
+        *(_table(found) if found else ['Nothing has been run yet.'])]
     for results in found:
         name = 'Nova %(nova)s, %(suite)s tests' % results.about
         lines += ['', name, '=' * len(name), '']
-        lines += _section('Tests whose verdict differs', [
+        lines += kept.section('Tests whose verdict differs', [
             '%s: %s' % (test, ', '.join('%s %s' % pair
                                         for pair in verdicts.items()))
             for test, verdicts in sorted(results.differing.items())])
-        lines += _section('Flaky on both sides', [
+        lines += kept.section('Flaky on both sides', [
             '%s: on stock %s; with the plugin %s' % (test, *(
                 ', '.join(verdicts) for verdicts in zip(*given)))
             for test, given in sorted(results.flaky.items())])
-        lines += _section('Fail on both sides', results.failing)
-    return '\n'.join(lines) + '\n'
+        lines += kept.section('Fail on both sides', results.failing)
+    return lines
 
 
-def _section(title, items):
-    if not items:
-        return ['%s: none.' % title, '']
-    return [title + ':', '', *['- ``%s``' % item for item in items], '']
+def _table(found):
+    return kept.table(
+        ['Nova', 'tests', 'date', 'side', 'passed', 'failed', 'skipped',
+         'left'],
+        [[*map(results.about.get, ('nova', 'suite', 'date')), label,
+          *map(str, results.total(label).values()),
+          str(results.waiting[label])]
+         for results in found for label in LABELS])
 
 
 def main():
@@ -215,11 +272,10 @@ def main():
     if not args.page:
         results, left = run(args)
         differing = len(results.differing)
-        print('\n%d tests are left; %d differ: %s' % (
+        print('\n%d runs of a test are left; %d differ: %s' % (
             left, differing, ', '.join(sorted(results.differing)) or 'none'))
         print(run_tests.describe(results.total('plugin')))
-    with open(PAGE, 'w') as file:
-        file.write(page(glob.glob(os.path.join(FOLDER, '*.json'))))
+    kept.write_page(PAGE, page(glob.glob(os.path.join(FOLDER, '*.json'))))
     return 1 if left or differing else 0
 
 

@@ -32,6 +32,7 @@ import subprocess
 import sys
 import tempfile
 
+from tools import environments
 from tools import nova_etc
 from tools import run_tests
 
@@ -76,7 +77,7 @@ class NovaTests:
 
     def __init__(self, scratch, mode, concurrency, suite='functional'):
         self.version = importlib.metadata.version('nova')
-        native = int(self.version.split('.')[0]) >= 34
+        native = environments.major(self.version) >= 34
         self.mode = mode or ('threading' if native else 'eventlet')
         self.concurrency = concurrency
         self.scratch = scratch
@@ -269,9 +270,11 @@ def main():
     total = {verdict: sum(outcome.count(verdict) for outcome in runs.values())
              for verdict in run_tests.VERDICTS}
     if args.json:
+        reasons = {test: reason for outcome in runs.values()
+                   for test, reason in outcome.why().items()}
         run_tests.write_json(
             args.json, total, nova=tests.version, mode=tests.mode,
-            differing=differing, flaky=flaky, runs={
+            differing=differing, flaky=flaky, reasons=reasons, runs={
                 label: dict(outcome.counts(), seconds=round(outcome.seconds),
                             cpu_seconds=round(outcome.cpu_seconds),
                             verdicts=outcome.verdicts)

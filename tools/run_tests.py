@@ -40,6 +40,12 @@ SKIPPED = ('skip',)
 # The id of what is in a stream and comes from no test.
 NO_TEST = 'stdout'
 
+# What is kept of the traceback of a test that failed. Hypothesis puts the
+# example below it.
+REASON_LINES = 30
+# The reason if there is none.
+NOT_ENDED = 'It did not come to its end.'
+
 # Between tests, when no fixture captures it, Nova logs to standard output.
 # That is left out. Of standard error the last lines are shown when a run goes
 # wrong: discovery reports there what it cannot import.
@@ -53,9 +59,9 @@ class Run:
     """The outcome of one run of stestr.
 
     ``verdicts`` maps the id of a test to ``passed``, ``failed`` or
-    ``skipped``, ``reasons`` that of one that failed to why. ``seconds`` is
-    wall time and ``cpu_seconds`` the time of all processes, both with
-    discovery.
+    ``skipped``, ``reasons`` that of one that failed to why, the last lines of
+    its traceback. ``seconds`` is wall time and ``cpu_seconds`` the time of all
+    processes, both with discovery.
     """
 
     verdicts: dict = dataclasses.field(default_factory=dict)
@@ -70,6 +76,10 @@ class Run:
         """The ids of the tests that failed, a sorted list of str."""
         return sorted(test for test, verdict in self.verdicts.items()
                       if verdict == 'failed')
+
+    def why(self):
+        """Of each test that failed the reason, a dict of str."""
+        return {test: self.reasons.get(test, '') for test in self.failed()}
 
     def add(self, other):
         """Take in what another run has come to."""
@@ -106,7 +116,7 @@ def read(stream, seen=lambda test, verdict: None):
     :param stream: a binary file
     :param seen: called with the id and the verdict of each test as it ends
     :returns: two dicts by the id of a test: the verdicts, and of those that
-        failed why, the last line of the traceback
+        failed why, the last lines of the traceback
     """
     verdicts, reasons = {}, {}
 
@@ -136,8 +146,9 @@ def read(stream, seen=lambda test, verdict: None):
 def _reason(details):
     for name, content in details.items():
         if 'traceback' in name:
-            return content.as_text().strip().splitlines()[-1]
-    return 'It did not come to its end.'
+            lines = content.as_text().strip().splitlines()
+            return '\n'.join(lines[-REASON_LINES:])
+    return NOT_ENDED
 
 
 def _cpu_seconds():
@@ -179,7 +190,9 @@ def run(arguments, folder='.', options=(), env=None):
         outcome.verdicts, outcome.reasons = read(after.get_subunit_stream())
     if code and not outcome.count('failed'):
         # Discovery failed, or stestr died: never let that pass for success.
-        outcome.verdicts['stestr (exit status %d)' % code] = 'failed'
+        stestr = 'stestr (exit status %d)' % code
+        outcome.verdicts[stestr] = 'failed'
+        outcome.reasons[stestr] = NOT_ENDED
     return outcome
 
 
@@ -197,6 +210,12 @@ def write_json(path, counts, **more):
         file.write('\n')
 
 
+def write_run(path, run, **more):
+    """Write what a Run has come to, and whatever else is known of it."""
+    write_json(path, run.counts(), seconds=round(run.seconds),
+               reasons=run.why(), **more)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--json', metavar='FILE', help='write the counts here')
@@ -208,8 +227,7 @@ def main():
     forget(args.json)
     outcome = run(['--concurrency', args.concurrency, *args.regex])
     if args.json:
-        write_json(args.json, outcome.counts(),
-                   seconds=round(outcome.seconds))
+        write_run(args.json, outcome, failing=outcome.failed())
     if not outcome.verdicts:
         print('No test ran.')
     print(describe(outcome.counts()), flush=True)

@@ -13,34 +13,46 @@
 """Add up what several test runs have counted.
 
 ``python3 -m tools.tally FILE [FILE ...]`` reads what ``--json`` of
-``tools.run_tests`` and ``tools.nova_functional`` wrote, prints a line for each
-and the sum as the last line. The exit status is not zero when anything failed,
-and when a run left no counts or ran no test. Needs only Python itself.
+``tools.run_tests`` and ``tools.nova_functional`` wrote, prints what failed and
+why, a line for each file and the sum as the last line. The exit status is not
+zero when anything failed, and when a run left no counts or ran no test. Needs
+only Python itself.
 """
 
 import json
 import os
 import sys
+import textwrap
+
+
+def show_failed(name, counts):
+    """Say again, where the end of a long log is read, what failed in it."""
+    for test, reason in sorted(counts.get('reasons', {}).items()):
+        print('\n%s: failed: %s' % (name, test))
+        print(textwrap.indent(reason, '    '))
 
 
 def main(paths):
     total = {'passed': 0, 'failed': 0, 'skipped': 0}
     good = bool(paths)
-    print()
+    lines = []
     for path in paths:
         name = os.path.basename(path).removesuffix('.json')
         try:
             with open(path) as file:
                 counts = json.load(file)
         except (OSError, ValueError):
-            print('%-24s left no counts: it did not come to its end' % name)
+            lines.append('%-24s left no counts: it did not come to its end'
+                         % name)
             counts = {'passed': 0, 'failed': 1, 'skipped': 0}
         else:
-            print('%-24s %5d passed %5d failed %5d skipped' % (
+            show_failed(name, counts)
+            lines.append('%-24s %5d passed %5d failed %5d skipped' % (
                 name, counts['passed'], counts['failed'], counts['skipped']))
         good = good and bool(counts['passed']) and not counts['failed']
         for verdict in total:
             total[verdict] += counts[verdict]
+    print('', *lines, sep='\n')
     print('%(passed)d passed, %(failed)d failed, %(skipped)d skipped' % total)
     return 0 if good else 1
 

@@ -1,0 +1,127 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+import os
+
+import fixtures
+from oslotest import base
+
+from tools import nova_full
+from tools import run_tests
+
+ONE, TWO = 'nova.tests.one', 'nova.tests.two'
+
+
+def a_run(**verdicts):
+    return run_tests.Run({
+        '%s.Case.%s' % (TWO if test.startswith('test_two') else ONE, test):
+        verdict for test, verdict in verdicts.items()})
+
+
+def ids(*names):
+    return list(a_run(**{'test_' + name: 1 for name in names}).verdicts)
+
+
+class ResultsTest(base.BaseTestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.path = os.path.join(
+            self.useFixture(fixtures.TempDir()).path, 'kept', 'results.json')
+        self.results = nova_full.Results(
+            self.path, nova='34.0.0', suite='functional', date='today')
+
+    def again(self):
+        """Return the results as another day finds them."""
+        return nova_full.Results(self.path, nova='another')
+
+    def test_goes_on(self):
+        tests = list(a_run(test_a=1, test_two=1, test_b=1).verdicts)
+        self.results.add('plugin', ids('a', 'b'), {
+            'plugin': a_run(test_a='passed', test_b='skipped'),
+            'stock': a_run(test_b='skipped')}, {})
+        results = self.again()
+        self.assertEqual('34.0.0', results.about['nova'])
+        self.assertEqual([TWO + '.Case.test_two'],
+                         results.left('plugin', tests))
+        self.assertEqual(sorted(tests), sorted(results.left('stock', tests)))
+        self.assertEqual({'passed': 1, 'failed': 0, 'skipped': 1},
+                         results.total('plugin'))
+        self.assertEqual({'passed': 0, 'failed': 0, 'skipped': 0},
+                         results.total('stock'))
+        self.assertEqual({}, results.differing)
+        lot = results.left('stock', tests)[:2]
+        results.add('stock', lot, {
+            'plugin': results.with_plugin(lot),
+            'stock': a_run(test_a='passed', test_b='skipped')}, {})
+        self.assertEqual({}, self.again().differing)
+        self.assertEqual([TWO + '.Case.test_two'],
+                         self.again().left('stock', tests))
+
+    def test_what_a_worker_has_not_come_to(self):
+        lot = ids('a', 'b', 'two')
+        self.results.add('plugin', lot, {
+            'plugin': a_run(test_a='failed', test_two='passed'),
+            'stock': a_run(test_a='passed')}, {})
+        results = self.again()
+        self.assertEqual(ids('a', 'b'), results.left('plugin', lot))
+        self.assertEqual(1, results.total('plugin')['passed'])
+        results.add('plugin', ids('a', 'b'), {
+            'plugin': a_run(test_a='passed', test_b='passed'),
+            'stock': run_tests.Run()}, {})
+        results = self.again()
+        self.assertEqual([], results.left('plugin', lot))
+        self.assertEqual(3, results.total('plugin')['passed'])
+        self.assertEqual({}, results.differing)
+
+    def test_how_many_are_left(self):
+        self.results.add('plugin', ids('a'), {
+            'plugin': a_run(test_a='passed'), 'stock': run_tests.Run()}, {})
+        self.results.wait_for(ids('a', 'b', 'two'))
+        self.assertEqual({'plugin': 1, 'stock': 3}, self.again().waiting)
+        page = '\n'.join(nova_full.page([self.path]))
+        self.assertIn(
+            '- plugin\n     - 1\n     - 0\n     - 0\n     - 1\n', page)
+
+    def test_scenarios(self):
+        """A test is listed once, and run once for each of its scenarios."""
+        [test] = ids('a')
+        run = run_tests.Run({test + '(v2)': 'passed', test + '(v3)': 'failed'})
+        self.results.add('plugin', [test], {
+            'plugin': run, 'stock': run_tests.Run(
+                {test + '(v3)': 'failed'})}, {})
+        results = self.again()
+        self.assertEqual([], results.left('plugin', [test]))
+        self.assertEqual({'passed': 1, 'failed': 1, 'skipped': 0},
+                         results.total('plugin'))
+        self.assertEqual(run.verdicts,
+                         results.with_plugin(run.verdicts).verdicts)
+
+    def test_what_differs(self):
+        self.results.add('plugin', ids('a', 'b', 'c'), {
+            'plugin': a_run(test_a='passed', test_b='failed', test_c='failed'),
+            'stock': a_run(test_b='passed', test_c='failed')}, {})
+        self.assertEqual(
+            {ONE + '.Case.test_b': {'plugin': 'failed', 'stock': 'passed'}},
+            self.again().differing)
+        self.assertEqual([ONE + '.Case.test_c'], self.again().failing)
+
+    def test_what_passes_with_the_plugin_alone(self):
+        self.results.add('plugin', ids('a'), {
+            'plugin': a_run(test_a='passed'), 'stock': run_tests.Run()}, {})
+        results = self.again()
+        results.add('stock', ids('a'), {
+            'plugin': results.with_plugin(ids('a')),
+            'stock': a_run(test_a='failed')}, {})
+        self.assertEqual(
+            {ONE + '.Case.test_a': {'plugin': 'passed', 'stock': 'failed'}},
+            self.again().differing)
