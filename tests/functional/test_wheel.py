@@ -170,6 +170,8 @@ class WheelTestCase(base.BaseTestCase):
                     if not name.endswith('.pyc'):
                         self.assertIn(os.path.normpath(os.path.join(
                             place, os.path.relpath(path, top), name)), names)
+        # Without it a type checker takes nothing for typed.
+        self.assertIn('nova_cells_persist/py.typed', names)
 
     def test_repositories(self):
         found = json.loads(self.run_there('python', '-W', 'ignore', '-c',

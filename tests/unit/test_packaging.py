@@ -71,9 +71,10 @@ class PackagingTestCase(testtools.TestCase):
 
     def test_package_data_is_there(self):
         for pattern in self.declared['options.package_data']['*'].split():
-            self.assertTrue(glob.glob(
-                os.path.join(ROOT, 'db_migrations', '**', pattern),
-                recursive=True), pattern)
+            self.assertTrue([
+                path for folder in ('db_migrations', 'nova_cells_persist')
+                for path in glob.glob(os.path.join(
+                    ROOT, folder, '**', pattern), recursive=True)], pattern)
 
     def test_every_object_is_registered_under_its_name(self):
         for line in self.declared['options.entry_points'][
