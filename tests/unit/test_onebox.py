@@ -16,7 +16,9 @@ import configparser
 import io
 import json
 import os
+import select
 import signal
+import subprocess
 import sys
 
 import fixtures
@@ -29,6 +31,7 @@ from tools import errors as tools_errors
 from tools.onebox import cloud as clouds
 from tools.onebox import comparison
 from tools.onebox import configuration
+from tools.onebox.drills import stage
 from tools.onebox import errors
 from tools.onebox import place as places
 from tools.onebox import processes
@@ -73,6 +76,12 @@ class ProcessesTestCase(PlaceTestCase):
 
     def setUp(self):
         super().setUp()
+        if not hasattr(select, 'poll'):
+            # Where Nova's tests are imported too, eventlet takes away what
+            # psutil waits with. Where a cloud is made, there is no eventlet.
+            from eventlet import patcher
+            self.useFixture(fixtures.MonkeyPatch(
+                'select.poll', patcher.original('select').poll))
         self.processes = processes.Processes(self.place)
         self.addCleanup(self.stop)
 
@@ -277,5 +286,26 @@ class ReadTestCase(testtools.TestCase):
             {'a': 'passed', 'b': 'failed', 'c': 'skipped', 'd': 'passed',
              'e': 'failed', 'f': 'failed'}, verdicts)
         self.assertEqual(verdicts, dict(seen))
-        self.assertEqual('Error: no server', reasons['b'])
+        self.assertEqual('Traceback:\n  here\nError: no server', reasons['b'])
         self.assertEqual({'b', 'e', 'f'}, set(reasons))
+
+
+class ListedTestCase(base.BaseTestCase):
+    """What a drill makes of the plugin's command line."""
+
+    def done(self, status, output):
+        return subprocess.CompletedProcess(
+            ['audit'], status, output, 'this is why\n')
+
+    def test_what_was_listed(self):
+        self.assertEqual([], stage.listed(['audit'], self.done(0, '[]\n')))
+        self.assertEqual([{'Code': 'x'}], stage.listed(
+            ['audit'], self.done(1, '[{"Code": "x"}]\n')))
+
+    def test_nothing_is_not_an_empty_list(self):
+        for status, output in ((0, ''), (1, ''), (1, 'no JSON'), (2, '[]'),
+                               (127, '')):
+            exc = self.assertRaises(
+                tools_errors.CommandFailed, stage.listed, ['audit'],
+                self.done(status, output))
+            self.assertIn('this is why', str(exc))

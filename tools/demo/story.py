@@ -17,82 +17,17 @@ answers must be right in both; what stands in the databases is promised for
 the plugin only.
 """
 
-import dataclasses
 import time
 
+from tools.demo import checks
 from tools.demo import cloud as demo_cloud
 from tools.demo import errors
 from tools.demo import rows
+from tools.demo import step as demo_step
 
 # How long the databases may take to become what is promised, once the
 # conductor is through and the API has answered.
 PATIENCE = 10
-
-
-@dataclasses.dataclass
-class Promise:
-    """One thing that must be true at a step."""
-
-    text: str
-    kept: bool
-
-
-@dataclasses.dataclass
-class Step:
-    """What came of one step.
-
-    :ivar answers: pairs of an Answer and a remark on it, '' for none
-    :ivar servers: the names of the servers it is about, by their uuids
-    :ivar found: the rows of these servers
-    :ivar read: the tables that were read to answer, when the step is about
-        that
-    """
-
-    name: str
-    what: str
-    answers: list
-    servers: dict
-    found: list
-    promises: list
-    read: list = dataclasses.field(default_factory=list)
-
-    @property
-    def broken(self):
-        return [promise for promise in self.promises if not promise.kept]
-
-    def untruths(self):
-        """What a request spec says of a server and is not so, in words."""
-        flavors = {row.server: row.flavor for row in self.found
-                   if row.table == 'instances'}
-        return ['the request spec says flavor %s, the server has %s' % (
-                    row.flavor, flavors[row.server])
-                for row in self.found if row.table == 'request_specs' and
-                row.flavor != flavors.get(row.server, row.flavor)]
-
-    def summary(self):
-        """The rows in short: [[database, 'table, table x2, ...'], ...]."""
-        lines = {}
-        for row in self.found:
-            tables = lines.setdefault(row.database, {})
-            table = row.table + (' (deleted)' if row.deleted else '')
-            tables.setdefault(table, []).append(row)
-        return [[database, ', '.join(_in_short(table, tables[table])
-                                     for table in tables)]
-                for database, tables in sorted(
-                    lines.items(), key=lambda line: rows.order(line[0]))]
-
-
-def _in_short(table, found):
-    revisions = sorted({row.revision for row in found if row.revision})
-    servers = len({row.server for row in found})
-    text = table
-    if revisions:
-        text += ' rev. %s' % revisions[0]
-        if len(revisions) > 1:
-            text += '-%s' % revisions[-1]
-    if servers > 1:
-        text += ' x%s' % servers
-    return text
 
 
 class Story:
@@ -199,20 +134,20 @@ class Story:
 
         def promises(found, web, db):
             for server, cell in ((web, 'cell1'), (db, 'cell2')):
-                yield from self._stands_in(found, server, cell)
+                yield from checks.stands_in(found, server, cell)
                 revisions = found.find(server, cell, 'request_spec')
                 yield ('%s: request_spec, revision 1, with Nova\'s flavor '
                        'and zone' % cell,
                        [row.revision for row in revisions] == [1] and
-                       self._agree(found, server, cell, 'small'))
+                       checks.agree(found, server, cell, 'small'))
 
         return self._step(
             'landed', 'The scheduler goes on: "web" lands in cell1, and a '
             'second server, "db", in cell2.',
             [(boot, ''), (web, ''), (db, '')], ['web', 'db'], promises,
             api=[('both are ACTIVE, each on a host of its zone',
-                  self._active_in(web, 'cell1') and
-                  self._active_in(db, 'cell2'))])
+                  checks.active_in(web, 'cell1') and
+                  checks.active_in(db, 'cell2'))])
 
     def _resized(self):
         asked = self._action('web', {
@@ -220,11 +155,11 @@ class Story:
         web = self._wait('web', 'VERIFY_RESIZE')
 
         def promises(found, web):
-            yield from self._stands_in(found, web, 'cell1')
-            yield from self._history(found, web, 'cell1', ['small', 'medium'])
+            yield from checks.stands_in(found, web, 'cell1')
+            yield from checks.history(found, web, 'cell1', ['small', 'medium'])
             yield ('the newest revision, Nova\'s request_specs and the '
                    'instance have flavor medium',
-                   self._agree(found, web, 'cell1', 'medium'))
+                   checks.agree(found, web, 'cell1', 'medium'))
 
         return self._step(
             'resized', '"web" is resized from small to medium, which moves '
@@ -239,15 +174,15 @@ class Story:
         web = self._wait('web', 'ACTIVE')
 
         def promises(found, web):
-            yield from self._stands_in(found, web, 'cell1')
+            yield from checks.stands_in(found, web, 'cell1')
             yield ('everything still says flavor medium',
-                   self._agree(found, web, 'cell1', 'medium'))
+                   checks.agree(found, web, 'cell1', 'medium'))
 
         return self._step(
             'confirmed', 'The user keeps the new size.',
             [(asked, 'confirmResize'), (web, '')], ['web'], promises,
             api=[('ACTIVE with flavor medium',
-                  self._active_in(web, 'cell1') and
+                  checks.active_in(web, 'cell1') and
                   _flavor(web.server) == 'medium')])
 
     def _reverted(self):
@@ -261,12 +196,12 @@ class Story:
         host = first.server.get('OS-EXT-SRV-ATTR:host')
 
         def promises(found, web):
-            yield from self._stands_in(found, web, 'cell1')
-            yield from self._history(
+            yield from checks.stands_in(found, web, 'cell1')
+            yield from checks.history(
                 found, web, 'cell1', ['small', 'medium', 'large', 'medium'])
             yield ('the newest revision, Nova\'s request_specs and the '
                    'instance have flavor medium again',
-                   self._agree(found, web, 'cell1', 'medium'))
+                   checks.agree(found, web, 'cell1', 'medium'))
 
         return self._step(
             'reverted', '"web" is resized again, from medium to large, and '
@@ -275,7 +210,7 @@ class Story:
              (reverted, 'revertResize'), (web, '')],
             ['web'], promises,
             api=[('ACTIVE with flavor medium, on the host it came from',
-                  self._active_in(web, 'cell1') and
+                  checks.active_in(web, 'cell1') and
                   _flavor(web.server) == 'medium' and
                   web.server.get('OS-EXT-SRV-ATTR:host') == host)])
 
@@ -287,17 +222,17 @@ class Story:
             web = self._wait('web', 'ACTIVE')
 
         def promises(found, web):
-            yield from self._stands_in(found, web, 'cell1')
+            yield from checks.stands_in(found, web, 'cell1')
             yield ('the newest revision, Nova\'s request_specs and the '
                    'instance have flavor medium, as if nothing had been',
-                   self._agree(found, web, 'cell1', 'medium'))
+                   checks.agree(found, web, 'cell1', 'medium'))
 
         return self._step(
             'failed', '"web" is resized from medium to large, and its host '
             'cannot do it. The super-conductor has saved large by then.',
             [(asked, 'resize to large'), (web, '')], ['web'], promises,
             api=[('ACTIVE with flavor medium',
-                  self._active_in(web, 'cell1') and
+                  checks.active_in(web, 'cell1') and
                   _flavor(web.server) == 'medium')])
 
     def _refused(self):
@@ -306,7 +241,7 @@ class Story:
         fault = colossus.server.get('fault', {}).get('message', '')
 
         def promises(found, colossus):
-            yield from self._stands_in(found, colossus, 'cell0')
+            yield from checks.stands_in(found, colossus, 'cell0')
             revisions = found.find(colossus, 'cell0', 'request_spec')
             yield ('cell0: request_spec, revision 1, flavor giant',
                    [(row.revision, row.flavor) for row in revisions] ==
@@ -393,52 +328,6 @@ class Story:
 
     # What several steps promise.
 
-    @staticmethod
-    def _stands_in(found, server, cell):
-        mapping = found.one(server, 'API', 'instance_mappings')
-        yield ('API: request_specs and the mapping to %s, and no other row'
-               % cell,
-               mapping and mapping.cell == cell and
-               found.tables(server, 'API') ==
-               {'instance_mappings', 'request_specs'})
-        yield ('%s, and no other cell: instances and request_spec' % cell,
-               found.tables(server, cell) == {'instances', 'request_spec'} and
-               {row.database for row in found.find(server)} == {'API', cell})
-
-    @staticmethod
-    def _history(found, server, cell, flavors):
-        revisions = found.find(server, cell, 'request_spec')
-        # A revision may be written for another reason than the flavor.
-        seen = []
-        for row in revisions:
-            if row.flavor != (seen[-1] if seen else None):
-                seen.append(row.flavor)
-        yield ('%s: its revisions, without a gap, went %s' %
-               (cell, ' -> '.join(flavors)),
-               [row.revision for row in revisions] ==
-               list(range(1, len(revisions) + 1)) and seen == flavors)
-        yield ('%s: no revision is pending, as the API database was in reach'
-               % cell, not any(row.pending for row in revisions))
-
-    @staticmethod
-    def _agree(found, server, cell, flavor):
-        """Whether newest revision, Nova's spec and the instance agree."""
-        revisions = found.find(server, cell, 'request_spec')
-        spec = found.one(server, 'API', 'request_specs')
-        instance = found.one(server, cell, 'instances')
-        return bool(
-            revisions and spec and instance and
-            revisions[-1].flavor == spec.flavor == instance.flavor == flavor
-            and revisions[-1].zone == spec.zone)
-
-    @staticmethod
-    def _active_in(answer, cell):
-        server = answer.server
-        return (
-            server.get('status') == 'ACTIVE' and
-            demo_cloud.HOSTS.get(server['OS-EXT-SRV-ATTR:host']) == cell and
-            server['OS-EXT-AZ:availability_zone'] == demo_cloud.ZONES[cell])
-
     # How a step is made.
 
     def _boot(self, name, flavor, cell):
@@ -484,9 +373,9 @@ class Story:
         before = None
         while True:
             found = rows.read(self._engines)
-            kept = [Promise(text, bool(so)) for text, so in api]
+            kept = [demo_step.Promise(text, bool(so)) for text, so in api]
             if self._cloud.plugin:
-                kept += [Promise(text, bool(so))
+                kept += [demo_step.Promise(text, bool(so))
                          for text, so in promises(found, *servers)]
             # On stock Nova nothing is promised of the rows; there, two equal
             # looks in a row must do.
@@ -496,7 +385,7 @@ class Story:
                 break
             before = found
             time.sleep(0.3)
-        return Step(
+        return demo_step.Step(
             name, what, answers,
             {self._servers[server]: server for server in names},
             [row for server in servers for row in found.find(server)],

@@ -113,8 +113,7 @@ def tempest(args):
     outcome = run_parts(args, [tempests.Part('chosen', regex)
                                for regex in args.regex])
     if args.json:
-        run_tests.write_json(args.json, outcome.counts(),
-                             seconds=round(outcome.seconds))
+        run_tests.write_run(args.json, outcome)
     report.say(run_tests.describe(outcome.counts()))
     return 0 if outcome.ok else 1
 
@@ -155,11 +154,10 @@ def whole_run(args, version, stock):
         run = run_parts(args)
     finally:
         down(args)
-    run_tests.write_json(
+    run_tests.write_run(
         cloud.place.path('results', '%s-%s.json' % (
             version, 'stock' if stock else 'plugin')),
-        run.counts(), seconds=round(run.seconds), verdicts=run.verdicts,
-        reasons=run.reasons)
+        run, verdicts=run.verdicts)
     return run
 
 

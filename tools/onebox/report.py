@@ -14,6 +14,7 @@
 
 import collections
 import contextlib
+import textwrap
 import time
 
 import rich.console
@@ -92,8 +93,9 @@ def outcome(name, run):
     """Show what a run of tests came to, and what failed and why."""
     say('%s: %s, %.0f s' % (
         name, run_tests.describe(run.counts()), run.seconds))
-    for test in run.failed():
-        say('  failed: %s\n    %s' % (_short(test), run.reasons[test]))
+    for test, reason in run.why().items():
+        say('  failed: %s\n%s' % (
+            _short(test), textwrap.indent(reason, '    ')))
 
 
 def _short(test):

@@ -281,9 +281,16 @@ class Stage:
 
     def heal(self):
         """Have the plugin mend what it finds; return what that was."""
-        return self._command(
-            'heal', '--older-than', '0s', '--yes', '--undo-file',
-            self.cloud.place.path('data', 'undo-%d' % next(self._numbers)))
+        command = ('heal', '--older-than', '0s', '--yes', '--undo-file',
+                   self.cloud.place.path('data', 'undo-%d' %
+                                         next(self._numbers)))
+        found = self._command(*command)
+        # Of what has landed within this minute, what is named.
+        for finding in self.audit():
+            if finding['Code'] == 'landed-build':
+                found += self._command(*command, '--server',
+                                       finding['Server'])
+        return found
 
     def differences(self, uuid):
         """Return where a server's request spec differs from the server."""
@@ -299,11 +306,22 @@ class Stage:
                        self.cloud.place, 'super-conductor'),
                    *arguments, '-f', 'json']
         done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode not in (0, 1):
-            raise tools_errors.CommandFailed(
-                ' '.join(arguments), done.returncode,
-                done.stderr.splitlines())
-        return json.loads(done.stdout or '[]')
+        return listed(arguments, done)
+
+
+def listed(arguments, done):
+    """Return what the plugin's command line has listed, a list of dicts.
+
+    :param arguments: it was given
+    :param done: a CompletedProcess
+    :raises: CommandFailed, also if it has listed nothing, not even that there
+        is nothing
+    """
+    if done.returncode in (0, 1):
+        with contextlib.suppress(ValueError):
+            return json.loads(done.stdout)
+    raise tools_errors.CommandFailed(' '.join(arguments), done.returncode,
+                                     done.stderr.splitlines())
 
 
 class Background:
