@@ -100,7 +100,7 @@ function sync_nova_cells_persist {
 function drop_nova_cells_persist {
     if [[ -x $NOVA_BIN_DIR/nova-cells-persist && -f $NOVA_CONF ]]; then
         $NOVA_BIN_DIR/nova-cells-persist --config-file $NOVA_CONF \
-            db drop --yes || \
+            db drop --yes --force || \
             echo "The tables of nova-cells-persist were not dropped"
     fi
 }

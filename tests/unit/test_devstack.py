@@ -13,7 +13,6 @@
 """The DevStack plugin, in a DevStack of stubs, and the jobs of Zuul."""
 
 import configparser
-import itertools
 import os
 import re
 import subprocess
@@ -26,6 +25,7 @@ import yaml
 
 from nova_cells_persist.cmd import main
 from nova_cells_persist import conf as plugin_conf
+from tests import tox_ini
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -210,7 +210,7 @@ case "$*" in
         [[ -e $MACHINE/cells ]] || exit 2
         touch $MACHINE/tables
         ;;
-    *"db drop --yes")
+    *"db drop --yes --force")
         [[ -e $MACHINE/running || -n "${DATABASE_IS_DOWN:-}" ]] && exit 2
         rm -f $MACHINE/tables
         ;;
@@ -469,7 +469,8 @@ class UnstackTestCase(DevStackTestCase):
         self.assertFalse(os.path.exists(self.path('tables')))
         self.assert_in_order(
             'phase unstack', 'stop_nova',
-            'nova-cells-persist --config-file /etc/nova.conf db drop --yes')
+            'nova-cells-persist --config-file /etc/nova.conf db drop --yes '
+            '--force')
 
     def test_it_goes_on_without_the_database(self):
         self.run_steps('stack')
@@ -635,14 +636,9 @@ class ZuulTestCase(base.BaseTestCase):
         return self.project[pipeline]['jobs']
 
     def test_every_environment_exists(self):
-        tox = configparser.ConfigParser(interpolation=None)
-        tox.read(os.path.join(ROOT, 'tox.ini'))
-        environments = set(itertools.chain.from_iterable(
-            section.partition(':')[2].strip('{}').split(',')
-            for section in tox if section.startswith('testenv:')))
         wanted = {job['vars']['tox_envlist'] for job in self.jobs.values()
                   if job['parent'] == 'nova-cells-persist-tox'}
-        self.assertEqual(set(), wanted - environments)
+        self.assertEqual(set(), wanted - tox_ini.environments())
         self.assertLessEqual({'nova34', 'nova27', 'pep8', 'build',
                               'nova-functional', 'services'}, wanted)
 
