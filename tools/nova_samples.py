@@ -55,7 +55,9 @@ def _download(version, folder):
 def _extract(archive, beside):
     """Extract doc/<each of SAMPLES>, without the folder at the top of it."""
     wanted = ['doc/%s/' % name for name in SAMPLES]
+    # Debian 12's Python 3.11.2 has none.
+    archive.extraction_filter = getattr(tarfile, 'data_filter', None)
     for member in archive.getmembers():
         member.name = member.name.partition('/')[2]
         if member.name.startswith(tuple(wanted)):
-            archive.extract(member, beside, filter='data')
+            archive.extract(member, beside)
