@@ -286,7 +286,8 @@ def parse():
                         help='remove each environment after its tests')
     parser.add_argument('--page', action='store_true',
                         help='only write the page of what was run')
-    parser.add_argument('--concurrency', metavar='N', default='2')
+    parser.add_argument('--concurrency', metavar='N',
+                        default=run_tests.WORKERS)
     parser.add_argument('--folder', default=os.path.join(ROOT, '.tox'),
                         help='where tox has its environments')
     return parser.parse_args()

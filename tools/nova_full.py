@@ -260,7 +260,8 @@ def main():
     parser.add_argument('--suite', choices=SUITES,
                         default='functional')
     parser.add_argument('--mode', choices=sorted(nova_functional.MODES))
-    parser.add_argument('--concurrency', metavar='N', default='2')
+    parser.add_argument('--concurrency', metavar='N',
+                        default=run_tests.WORKERS)
     parser.add_argument('--minutes', metavar='N', type=int, default=10000,
                         help='begin no other lot after so many')
     parser.add_argument('--redo', action='store_true',

@@ -239,7 +239,8 @@ def parse():
     parser.add_argument('--mode', choices=sorted(MODES),
                         help="concurrency mode (default: the one that this "
                              "release of Nova runs in by default)")
-    parser.add_argument('--concurrency', metavar='N', default='2',
+    parser.add_argument('--concurrency', metavar='N',
+                        default=run_tests.WORKERS,
                         help='test workers (default: %(default)s)')
     parser.add_argument('--json', metavar='FILE', help='write the counts here')
     parser.add_argument('regex', nargs='*', metavar='REGEX')

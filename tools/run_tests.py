@@ -53,6 +53,10 @@ LOG_LINE = re.compile(
     r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \d+ (DEBUG|INFO|WARNING) ')
 LAST_LINES = 40
 
+# How many workers there are unless one says: a worker waits, for threads and
+# time-outs, a quarter of its time.
+WORKERS = str(len(os.sched_getaffinity(0)) + 1)
+
 
 @dataclasses.dataclass
 class Run:
@@ -219,7 +223,7 @@ def write_run(path, run, **more):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--json', metavar='FILE', help='write the counts here')
-    parser.add_argument('--concurrency', metavar='N', default='2',
+    parser.add_argument('--concurrency', metavar='N', default=WORKERS,
                         help='test workers (default: %(default)s)')
     parser.add_argument('regex', nargs='*', help='run only tests that match')
     args = parser.parse_args()
