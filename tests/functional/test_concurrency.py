@@ -21,6 +21,7 @@ import threading
 
 import fixtures
 from oslo_utils import timeutils
+import sqlalchemy as sa
 import testtools
 
 from nova import context as nova_context
@@ -240,6 +241,14 @@ class LandingTest(test_audit.AuditTestCase):
 
 
 class HealTest(test_audit.AuditTestCase):
+
+    def setUp(self):
+        super().setUp()
+        # Older releases of Nova test in memory. What one of two threads rolls
+        # back, also at the end of a read, is then what the other has written
+        # and not yet committed: a heal asks the cells between the two.
+        if isinstance(self.engine().pool, sa.pool.StaticPool):
+            self.skipTest('All threads share one transaction')
 
     def broken(self, count):
         """Return servers that are broken in turn, and were hours ago."""
