@@ -12,7 +12,6 @@
 
 """Statements on servers, in the database of a cell."""
 
-from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 import sqlalchemy as sa
 
@@ -102,13 +101,12 @@ def has_block_devices(session, instance_uuid):
 def flavor(session, instance_uuid):
     """Return what Nova shows as the flavor of a server.
 
-    :returns: the primitive of its Flavor, a dict; None if there is none
+    :returns: the JSON of its flavors, None if there is none
     """
-    text = session.execute(
+    return session.execute(
         sa.select(_EXTRA.c.flavor)
         .where(_EXTRA.c.instance_uuid == instance_uuid)
         .where(_EXTRA.c.deleted == 0)).scalar()
-    return text and jsonutils.loads(text)['cur']
 
 
 def give_up(session, instance_uuid):

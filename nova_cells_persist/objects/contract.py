@@ -204,12 +204,10 @@ def without_placement(request):
     return request
 
 
+@primitive.reads
 def _describes(data, flavor):
-    try:
-        return (data['flavor'][primitive.DATA]['id'] == flavor.id and
-                aliases(data) == _aliases_of_flavor(flavor))
-    except (TypeError, KeyError) as exc:
-        raise ValueError('it is not the JSON of a RequestSpec: %r' % exc)
+    return (data['flavor'][primitive.DATA]['id'] == flavor.id and
+            aliases(data) == _aliases_of_flavor(flavor))
 
 
 def _image(data):
@@ -217,10 +215,12 @@ def _image(data):
     return image and image[primitive.DATA].get('id')
 
 
+@primitive.reads
 def aliases(data):
     """Return {alias: how many PCI devices} that a request spec asks for.
 
     :param data: its fields, as of primitive.data()
+    :raises: ValueError if that cannot be read
     """
     found = collections.Counter()
     for request in pci_requests(data):
@@ -235,6 +235,7 @@ def _aliases_of_flavor(flavor):
         flavor.extra_specs if 'extra_specs' in flavor else {})
 
 
+@primitive.reads
 def wanted_aliases(extra_specs):
     """Return {alias: how many PCI devices} that a flavor asks for.
 

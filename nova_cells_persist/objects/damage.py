@@ -86,14 +86,26 @@ def require_whole(spec):
 def require_fields(data):
     """Raise one of UNREADABLE if an object in a request spec has no fields.
 
-    Nova makes an object without any of it, and fails where it uses it.
+    Nova makes an object without any of it, and fails where it uses it. Of what
+    is compared with a server all that is looked into is there behind this.
 
     :param data: the fields of the request spec, as of primitive.data()
     """
     for name in _IN_SPEC:
-        if data.get(name) is not None and not isinstance(
-                data[name][primitive.DATA], dict):
-            raise ValueError('its %s has no fields' % name)
+        if data.get(name) is not None:
+            _require_dict(data[name][primitive.DATA], name)
+    flavor, pci = data.get('flavor'), data.get('pci_requests')
+    if flavor is not None:
+        _require_dict(flavor[primitive.DATA].get('extra_specs') or {},
+                      'extra specs')
+    if pci is not None:
+        for request in pci[primitive.DATA].get('requests') or []:
+            _require_dict(request[primitive.DATA], 'PCI request')
+
+
+def _require_dict(value, name):
+    if not isinstance(value, dict):
+        raise ValueError('its %s has no fields' % name)
 
 
 def spec(text):

@@ -35,6 +35,8 @@ from nova_cells_persist.objects import primitive
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
 
+_PROJECT_LENGTH = models.request_spec.c.project_id.type.length
+
 #: How often a writer tries again behind one that did not wait for him.
 ATTEMPTS = 10
 
@@ -51,10 +53,15 @@ def row(instance_uuid, number, event, text, pending=False, base_digest=None):
     """Return a revision as a dict, column to value.
 
     :param text: the JSON of the RequestSpec, as of primitive.compact()
+    :raises: ValueError if it cannot be told whose that is
     """
+    project = primitive.data(text).get('project_id')
+    if project is not None and not (
+            isinstance(project, str) and len(project) <= _PROJECT_LENGTH):
+        raise ValueError('its project_id is not one')
     return {
         'instance_uuid': instance_uuid,
-        'project_id': primitive.data(text).get('project_id'),
+        'project_id': project,
         'revision': number,
         'event': event,
         'spec': text,
@@ -69,11 +76,15 @@ def from_nova_row(instance_uuid, event, text):
     :param text: the JSON in that row
     :returns: as row(); None if it cannot be read, which is logged
     """
-    try:
-        return row(instance_uuid, 1, event, primitive.compact(text))
-    except ValueError as exc:
-        LOG.warning('%s', unreadable(instance_uuid, exc))
-        return None
+    # With a copy that is alike nobody would find the damage any more.
+    reason = damage.of_spec(text)
+    if reason is None:
+        try:
+            return row(instance_uuid, 1, event, primitive.compact(text))
+        except ValueError as exc:
+            reason = exc
+    LOG.warning('%s', unreadable(instance_uuid, reason))
+    return None
 
 
 def newest(context, instance_uuid):

@@ -47,10 +47,12 @@ def find(case, instance):
     if data is None:
         return [_unreadable_spec(case, instance)]
     found = _copy(case, instance, text)
-    # What is pending is newer, and may say what the server is.
-    if not found or not instance.pending:
-        found += _differences(case, instance, data)
-    return found
+    # What is pending is newer, and may say what the server is. What cannot be
+    # read is rebuilt from the server.
+    if found and (instance.pending or
+                  found[0].code == codes.UNREADABLE_SPEC):
+        return found
+    return found + _differences(case, instance, data)
 
 
 def _source(instance):
@@ -61,7 +63,11 @@ def _source(instance):
 def _copy(case, instance, text):
     if not instance.revision:
         # Those that stand elsewhere are moved here first.
-        return [] if case.waiting or case.strays else [codes.Finding(
+        if case.waiting or case.strays:
+            return []
+        if damage.of_spec(text):
+            return [_unreadable_spec(case, instance)]
+        return [codes.Finding(
             codes.MISSING_COPY, case.uuid,
             'no revision in %s' % case.named(case.cell), 'write one',
             (case.cell,))]
@@ -149,6 +155,18 @@ def fields_of(text):
     return None
 
 
+def flavor_id(text):
+    """Return the id of the flavor that Nova shows of a server.
+
+    :param text: as of db.instance.flavor()
+    :returns: None if that has none, or cannot be read
+    """
+    try:
+        return jsonutils.loads(text)['cur'][primitive.DATA]['id']
+    except damage.UNREADABLE:
+        return None
+
+
 def differing(data, instance, group, flavor=None):
     """Return what a request spec says otherwise than its server.
 
@@ -185,7 +203,7 @@ def _of_flavor(data, flavor_id):
     if not (extra_specs.get(contract.ALIAS) or contract.pci_requests(data)):
         return []   # as nearly always
     try:
-        wanted = contract.wanted_aliases(extra_specs)
+        return ([] if contract.aliases(data) ==
+                contract.wanted_aliases(extra_specs) else ['pci'])
     except ValueError:   # which Nova could not make sense of either
         return []
-    return [] if contract.aliases(data) == wanted else ['pci']

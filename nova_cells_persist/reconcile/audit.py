@@ -34,7 +34,7 @@ from nova_cells_persist.db import database
 from nova_cells_persist.db import instance as db_instance
 from nova_cells_persist.db import migration
 from nova_cells_persist import exception
-from nova_cells_persist.objects import primitive
+from nova_cells_persist.reconcile import agreement
 from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import builds
 from nova_cells_persist.reconcile import case as of_server
@@ -189,8 +189,8 @@ class Cloud:
         if case.flavor is None and any(
                 finding.code == codes.SPEC_DIFFERS for finding in found):
             with self.reading(case.cell) as session:
-                flavor = db_instance.flavor(session, case.uuid)
-            case.flavor = flavor and flavor[primitive.DATA].get('id')
+                case.flavor = agreement.flavor_id(
+                    db_instance.flavor(session, case.uuid))
             found = findings.find(case)
         return [finding for finding in found if not (
             finding.code == codes.LANDED_BUILD and self._may_land(case))]

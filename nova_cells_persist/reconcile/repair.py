@@ -31,6 +31,7 @@ from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist.db import rows
 from nova_cells_persist import exception
 from nova_cells_persist.objects import build_list
+from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import heal
 from nova_cells_persist.objects import revision
 from nova_cells_persist.reconcile import agreement
@@ -107,7 +108,7 @@ def _mend_one(cloud, finding, since, journal):
     except exception.EndOfRun:
         raise
     except (exception.CellsPersistException, nova_exc.NovaException,
-            ValueError) as exc:
+            *damage.UNREADABLE) as exc:
         LOG.debug('%s', finding, exc_info=True)
         return exc
 

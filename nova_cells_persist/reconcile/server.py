@@ -28,6 +28,7 @@ from nova_cells_persist.db import instance as db_instance
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist.objects import cells
+from nova_cells_persist.objects import damage
 from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import facts
 
@@ -91,7 +92,7 @@ class Server:
         :returns: (an Instance with its flavor, PCI requests and image; its
             InstanceGroup or None, facts.UNKNOWN in a process that serves one
             cell)
-        :raises: NoInstance if it is in no cell, DatabaseError
+        :raises: NoInstance if it is in no cell, UnreadableRow, DatabaseError
         """
         own = database.is_cell_level()
         if not own and self.cell is None:
@@ -108,6 +109,10 @@ class Server:
         except nova_exc.InstanceNotFound:
             raise exception.NoInstance(instance_uuid=self.instance_uuid,
                                        database=name)
+        except damage.UNREADABLE as exc:
+            raise exception.UnreadableRow(
+                table='instances or instance_extra', database=name,
+                instance_uuid=self.instance_uuid, reason=exc)
         return instance, facts.UNKNOWN if own else self._group(context)
 
     def task(self, context):

@@ -252,9 +252,68 @@ class HostileSpecTest(HostileTestCase):
 
     def test_an_image_without_fields(self):
         """Nova makes an object of it, and cannot use that."""
+        def spoil(data):
+            data['image'][primitive.DATA] = []
+        self.check(self.spoilt(spoil))
+
+    def test_a_pci_request_that_is_none(self):
+        def spoil(data):
+            data['pci_requests'][primitive.DATA]['requests'] = [None]
+        self.check(self.spoilt(spoil))
+
+    def test_without_a_copy(self):
+        """Nothing makes one of it, which would be alike for ever."""
+        def spoil(data):
+            data['flavor'][primitive.DATA]['vcpus'] = 'many'
+        text = self.spoilt(spoil)
+        self.execute('DELETE FROM request_spec WHERE instance_uuid = :uuid',
+                     'cell1', uuid=self.bad['id'])
+        self.assertEqual(['unreadable-spec'], self.codes(self.bad['id']))
+        self.command('backfill')
+        self.assertEqual([], self.revisions(self.bad['id'], 'cell1'))
+        self.check(text)
+
+    def test_of_a_project_that_is_none(self):
+        """The servers behind it get their copies."""
+        def spoil(data):
+            data['project_id'] = {'a': 1}
+        self.spoilt(spoil)
+        self.execute('DELETE FROM request_spec', 'cell1')
+        self.command('backfill')
+        self.assertEqual([], self.revisions(self.bad['id'], 'cell1'))
+        self.assertEqual([(1, 'backfill')],
+                         self.revisions(self.good['id'], 'cell1'))
+
+    def test_flavor_of_the_server(self):
+        """Nova cannot show that one; no command ends at it."""
+        spec = self.spec(self.bad['id'])
+        spec.availability_zone = 'elsewhere'
+        spec.save()
+        self.execute('UPDATE instance_extra SET flavor = :text '
+                     'WHERE instance_uuid = :uuid', 'cell1',
+                     uuid=self.bad['id'], text='{"cur"')
+        self.execute('DELETE FROM request_specs WHERE instance_uuid = :uuid',
+                     uuid=self.good['id'])
+        self.assertEqual(['missing-spec'], self.codes(self.good['id']))
+        self.assertEqual(['spec-differs'], self.codes(self.bad['id']))
+        status, found = self.listed(
+            'heal', '--older-than', '0s', '--yes', '--undo-file',
+            self.undo_file)
+        self.assertEqual(2, status)
+        result, = [row['Result'] for row in found
+                   if row['Server'] == self.bad['id']]
+        self.assertIn('of server %s cannot be read' % self.bad['id'], result)
+        self.assertEqual([], self.codes(self.good['id']))
+
+    def spoilt(self, spoil):
+        """Have the request spec of the bad one changed, and its copies.
+
+        :param spoil: what changes it, a function of its fields
+        :returns: the JSON that is there now
+        """
         whole = jsonutils.loads(
             self.before['request_specs', None][0]['spec'])
-        whole[primitive.DATA]['image'][primitive.DATA] = []
+        spoil(whole[primitive.DATA])
         text = jsonutils.dumps(whole)
         self.execute('UPDATE request_specs SET spec = :text '
                      'WHERE instance_uuid = :uuid', uuid=self.bad['id'],
@@ -262,7 +321,7 @@ class HostileSpecTest(HostileTestCase):
         self.execute('UPDATE request_spec SET spec = :text '
                      'WHERE instance_uuid = :uuid', 'cell1',
                      uuid=self.bad['id'], text=text)
-        self.check(text)
+        return text
 
     def check(self, text):
         # What names it comes first: to list it may mend it.

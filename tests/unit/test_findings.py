@@ -22,6 +22,7 @@ import testtools
 
 from nova import objects
 
+from nova_cells_persist.objects import contract
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import case
 from nova_cells_persist.reconcile import findings
@@ -44,6 +45,14 @@ SPEC = an_object(
 def spec(**fields):
     return jsonutils.dumps(dict(SPEC, **{primitive.DATA: dict(
         SPEC[primitive.DATA], **fields)}))
+
+
+def flavor_of(**fields):
+    return an_object('Flavor', '1.2', **dict({'id': 1}, **fields))
+
+
+def pci_of(*requests):
+    return an_object('InstancePCIRequests', '1.1', requests=list(requests))
 
 
 def row(**values):
@@ -134,6 +143,8 @@ class FindingsTestCase(testtools.TestCase):
         (dict(text=spec(image=3)), ['unreadable-spec']),
         (dict(text=spec(flavor=None)), ['unreadable-spec']),
         (dict(revision=None, spec=None), ['missing-copy']),
+        (dict(text=spec(num_instances='many'), revision=None, spec=None),
+         ['unreadable-spec']),
         (dict(spec='{'), ['unreadable-copy']),
         (dict(spec=spec(num_instances=2)), ['stale-copy']),
         (dict(spec=spec() + ' '), []),
@@ -147,6 +158,23 @@ class FindingsTestCase(testtools.TestCase):
     @ddt.unpack
     def test_contract(self, values, expected):
         self.assertEqual(expected, self.of(**values))
+
+    @ddt.data(
+        (dict(flavor=flavor_of(extra_specs=['x'])), 'unreadable-spec'),
+        (dict(flavor=flavor_of(extra_specs='x')), 'unreadable-spec'),
+        (dict(pci_requests=pci_of(None)), 'unreadable-spec'),
+        (dict(pci_requests=pci_of({})), 'unreadable-spec'),
+        # Which Nova hydrates, and can make no sense of.
+        (dict(flavor=flavor_of(extra_specs={contract.ALIAS: 5})), None),
+        (dict(pci_requests=pci_of(an_object(
+            'InstancePCIRequest', '1.4', alias_name='gpu'))), None))
+    @ddt.unpack
+    def test_damaged_in_depth(self, fields, expected):
+        """Neither the audit ends there, nor does it find too much."""
+        text = spec(**fields)
+        self.assertEqual([expected] if expected else [],
+                         self.of(text=text, spec=text))
+        self.assertEqual([expected or 'stale-copy'], self.of(text=text))
 
     @ddt.data(
         # Mapped to no cell, or not mapped.
