@@ -98,11 +98,16 @@ def failed_unshelve(history, instance):
     since = instance.system_metadata.get('shelved_at')
     since = since and timeutils.normalize_time(
         timeutils.parse_isotime(since)) - CLOCKS
+    taken_back = 0
     for row in reversed(history):
-        if row.event == 'restore' or since and row.created_at < since:
+        if since and row.created_at < since:
             return None
-        if row.event == 'unshelve':
+        if row.event == 'restore':
+            taken_back += 1
+        elif row.event == 'unshelve' and not taken_back:
             return row.revision
+        elif row.event == 'unshelve':
+            taken_back -= 1
     return None
 
 

@@ -100,10 +100,13 @@ def restore(context, instance_uuid, failed=None):
     """
     seen = look(context, instance_uuid)
     instance = seen and _instance(seen.home, instance_uuid)
-    if instance and not _moving(seen.home, instance):
-        settle(seen, instance, (
-            contract.failed_unshelve(seen.history, instance)
-            if failed == UNSHELVE else failed))
+    if not instance or _moving(seen.home, instance):
+        return
+    if failed == UNSHELVE:
+        if _is_unshelved(instance):
+            return
+        failed = contract.failed_unshelve(seen.history, instance)
+    settle(seen, instance, failed)
 
 
 @_never_failing
@@ -137,25 +140,20 @@ def settle(seen, instance, failed=None):
     :param instance: the Instance, with its flavor
     :param failed: the number of a revision to take back; None if there is none
     """
-    uuid, flavor = instance.uuid, instance.flavor
-    if instance.vm_state in _NOT_THERE:
-        return
+    uuid = instance.uuid
     home, history, persisted = seen
     if not history and database.is_cell_level():
         return
+    if _restored(persisted, history, instance, failed) is None:
+        return   # as nearly always, and no row was locked
 
     def edit(text):
-        if text is None:   # whoever reads the row will rebuild it
+        # Who has saved it since has written the server before.
+        now = _instance(home, uuid)
+        if now is None or _moving(home, now):
             return None
-        wanted = contract.restored(text, history, instance, flavor, failed)
-        there = [text] + [row.spec for row in history[-1:]]
-        if {primitive.digest_if_readable(each) for each in there} == {
-                primitive.digest(wanted)}:
-            return None
-        return wanted
+        return _restored(text, history, now, failed)
 
-    if edit(persisted) is None:
-        return   # as nearly always, and no row was locked
     event = 'restore'
     if failed is None and instance.vm_state == vm_states.RESIZED:
         event = 'resize'   # which is through, and nobody has saved its spec
@@ -166,6 +164,21 @@ def settle(seen, instance, failed=None):
                  '%(database)s.',
                  {'uuid': uuid, 'database': database.name(home),
                   'revision': number})
+
+
+def _restored(text, history, instance, failed):
+    """Return what is to be persisted in place of text, None to leave it."""
+    if text is None:   # whoever reads the row will rebuild it
+        return None
+    if instance.vm_state in _NOT_THERE:
+        return None
+    wanted = contract.restored(text, history, instance, instance.flavor,
+                               failed)
+    there = [text] + [row.spec for row in history[-1:]]
+    if {primitive.digest_if_readable(each) for each in there} == {
+            primitive.digest(wanted)}:
+        return None
+    return wanted
 
 
 def completion(context, instance):
@@ -201,6 +214,13 @@ def _resizing(context, instance_uuid):
         task = db_instance.task(session, instance_uuid)
     return (task is not None and task.task_state in RESIZING and
             task.migration_status != 'error')
+
+
+def _is_unshelved(instance):
+    """Whether a server has been unshelved since, or is about to be."""
+    return (instance.vm_state == vm_states.ACTIVE or
+            instance.vm_state == vm_states.SHELVED_OFFLOADED and
+            instance.task_state in UNSHELVING)
 
 
 def _moving(context, instance):

@@ -21,15 +21,23 @@ from oslo_serialization import jsonutils
 
 from nova.api.openstack.compute.schemas import servers as schema
 from nova.cmd import manage
+from nova.compute import api as compute
 from nova import exception as nova_exc
 from nova import objects
 from nova.tests.functional.api import client
+from nova.virt import fake
+
+from nova_cells_persist.objects import cells
 from nova_cells_persist.objects import operation
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import restore
 from tests.functional import base
 
 CONF = cfg.CONF
+
+
+#: Seconds within which what is waited for is there.
+DEADLINE = 60
 
 
 def no_valid_host(*args, **kwargs):
@@ -73,6 +81,18 @@ class RestoreTestCase(base.CloudTestCase):
 
         return fixtures.MonkeyPatch(
             'nova.virt.fake.FakeDriver.' + method, fail)
+
+    def held(self):
+        """Return an Event that is set at the end, whatever becomes of it."""
+        event = threading.Event()
+        self.addCleanup(event.set)
+        return event
+
+    def instance(self, server):
+        """Return the Instance as it is now, as nova-api reads it."""
+        return objects.Instance.get_by_uuid(
+            cells.targeted(self.context, self.cell_mappings['cell1']),
+            server['id'], expected_attrs=['flavor', 'system_metadata'])
 
     def limits_saved_too(self):
         """Have a resize change a field that no flavor decides."""
@@ -384,6 +404,49 @@ class UnshelveTest(RestoreTestCase):
         self.assert_events(self.server, 'create', 'unshelve', 'restore')
         self.assert_saved(self.server, 'availability_zone', None)
 
+    def test_fails_after_another_one_was_refused(self):
+        """That has taken back its own revision only."""
+        over, instance = self.held(), self.instance(self.server)
+
+        def fail_later(*args, **kwargs):
+            over.wait(DEADLINE)
+            raise nova_exc.NoValidHost(reason='of the test')
+
+        with fixtures.MonkeyPatch(
+                'nova.scheduler.client.query.SchedulerQueryClient.'
+                'select_destinations', fail_later):
+            self.unshelve('zone1')
+            self.assertRaises(
+                nova_exc.UnexpectedTaskStateError, compute.API().unshelve,
+                instance._context, instance, new_az='zone2')
+            self.assert_saved(self.server, 'availability_zone', 'zone1')
+            over.set()
+            self.settled(self.server, 'SHELVED_OFFLOADED')
+            self.assert_saved(self.server, 'availability_zone', None)
+
+    def test_begun_again_before_the_failure_is_looked_at(self):
+        """What the second one has saved stays."""
+        over, failed, looked = self.held(), self.held(), self.held()
+        look = restore.restore
+
+        def look_later(context, instance_uuid, which=None):
+            if which == restore.UNSHELVE:
+                failed.set()
+                over.wait(DEADLINE)
+            look(context, instance_uuid, which)
+            looked.set()
+
+        with fixtures.MonkeyPatch(
+                'nova_cells_persist.objects.restore.restore', look_later):
+            with self.no_host():
+                self.unshelve('zone1')
+                self.assertTrue(failed.wait(DEADLINE))
+            self.unshelve('zone2')
+            over.set()
+            self.settled(self.server, 'ACTIVE')
+            self.assertTrue(looked.wait(DEADLINE))
+        self.assert_saved(self.server, 'availability_zone', 'zone2')
+
 
 class RebuildTest(RestoreTestCase):
 
@@ -426,6 +489,27 @@ class RebuildTest(RestoreTestCase):
             server = self.settled(server, 'ERROR')
         self.assertEqual(self.IMAGES[1], server['image']['id'])
         self.assert_events(server, 'create', 'rebuild')
+
+    def test_begun_while_a_move_is_refused(self):
+        """That read the server before, and the spec after it had begun."""
+        server = self.boot(host='host1')
+        over, instance = self.held(), self.instance(server)
+        spawn = fake.FakeDriver.spawn
+
+        def spawn_later(*args, **kwargs):
+            over.wait(DEADLINE)
+            return spawn(*args, **kwargs)
+
+        with fixtures.MonkeyPatch('nova.virt.fake.FakeDriver.spawn',
+                                  spawn_later):
+            self.rebuild(server)
+            self.assertRaises(
+                nova_exc.UnexpectedTaskStateError, compute.API().live_migrate,
+                instance._context, instance, False, False, None)
+            over.set()
+            self.settled(server, 'ACTIVE')
+        self.assert_events(server, 'create', 'rebuild')
+        self.assert_image(server, self.IMAGES[1])
 
 
 class OtherMovesTest(RestoreTestCase):
