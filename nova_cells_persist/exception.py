@@ -280,6 +280,15 @@ class AllocationsLeft(CellsPersistException):
                'allocation delete %(instance_uuid)s')
 
 
+class AllocationsOfMove(AllocationsLeft):
+    message = ('mended, but in placement migration %(migration)s may still '
+               'have what server %(instance_uuid)s uses, and the server what '
+               'it was to move to: placement did not answer, or refused, see '
+               'the log. Once it does: openstack resource provider '
+               'allocation delete %(migration)s; nova-manage placement '
+               'heal_allocations --force --instance %(instance_uuid)s')
+
+
 class AllocationsNotPutBack(CellsPersistException):
     message = ('The rows of server %(instance_uuid)s are as they were before '
                'the repair, its allocations are not: placement did not '

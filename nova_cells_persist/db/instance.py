@@ -42,18 +42,20 @@ def task(session, instance_uuid):
         .where(_TABLE.c.deleted == 0)).first()
 
 
-def cross_cell_status(session, instance_uuid):
-    """Return the status of the last migration to another cell.
+def cross_cell_move(session, instance_uuid):
+    """Return the last migration to another cell.
 
-    :returns: None if there is none
+    :returns: a row with its uuid, status and source_compute; None if there
+        is none
     """
     return session.execute(
-        sa.select(_MIGRATIONS.c.status)
+        sa.select(_MIGRATIONS.c.uuid, _MIGRATIONS.c.status,
+                  _MIGRATIONS.c.source_compute)
         .where(_MIGRATIONS.c.instance_uuid == instance_uuid)
         .where(_MIGRATIONS.c.cross_cell_move)
         .where(_MIGRATIONS.c.deleted == 0)
         .order_by(_MIGRATIONS.c.created_at.desc(), _MIGRATIONS.c.id.desc())
-        .limit(1)).scalar()
+        .limit(1)).first()
 
 
 def end_cross_cell(session, instance_uuid):

@@ -58,6 +58,25 @@ def delete(context, uuid):
         return False
 
 
+def take_back(context, migration_uuid, uuid):
+    """Let a server have what its migration has, where it has any.
+
+    As revert_allocation_for_migration() of nova/conductor/tasks/migrate.py.
+
+    :returns: whether the migration has none any more; if not, that is logged
+    """
+    found = get(context, migration_uuid)
+    if not found:
+        return found is not None
+    try:
+        return report.report_client_singleton().move_allocations(
+            context, migration_uuid, uuid)
+    except _FAILURES as exc:
+        LOG.warning('The allocations of server %s stay with its migration '
+                    '%s: %s', uuid, migration_uuid, exc)
+        return False
+
+
 def put_back(context, uuid, found):
     """Allocate again what get() has returned, unless something is allocated.
 

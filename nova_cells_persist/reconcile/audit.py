@@ -183,8 +183,8 @@ class Cloud:
         if len(case.instances) > 1 and not case.recent:
             for cell in case.alive():
                 with self.reading(cell) as session:
-                    case.moves[cell] = db_instance.cross_cell_status(
-                        session, case.uuid)
+                    move = db_instance.cross_cell_move(session, case.uuid)
+                case.moves[cell] = move and move.status
         found = findings.find(case)
         if case.flavor is None and any(
                 finding.code == codes.SPEC_DIFFERS for finding in found):

@@ -29,8 +29,10 @@ from nova.compute import vm_states
 #: the move can still be confirmed or reverted.
 Ending = collections.namedtuple('Ending', 'home other is_kept')
 
-# The status of a migration whose server is where it moves to.
+# The status of a migration whose server is where it moves to, and of one that
+# nova-api has cast to be confirmed.
 _FINISHED = 'finished'
+_CONFIRMING = 'confirming'
 
 
 def second(case):
@@ -64,6 +66,15 @@ def ending(case):
     if home == case.cell and is_kept and case.instances[other].hidden:
         return None
     return Ending(home, other, is_kept)
+
+
+def is_confirmed_in_vain(case):
+    """Whether somebody confirms it, or died when he did.
+
+    Nova lets nobody confirm or revert it any more.
+    """
+    return (case.moves.get(case.cell) == _CONFIRMING and
+            case.instance.vm_state == vm_states.RESIZED)
 
 
 def _has_arrived(case, cell):

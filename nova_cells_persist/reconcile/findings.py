@@ -210,6 +210,12 @@ def _elsewhere_too(case):
 
 
 def _interrupted_move(case):
+    if cross_cell_move.is_confirmed_in_vain(case):
+        return [codes.Finding(
+            codes.INTERRUPTED_MOVE, case.uuid, _in_cells(case),
+            'once nobody is confirming it any more, set the status of its '
+            'migration in %s back to finished; then confirm or revert it' %
+            case.named(case.cell), by_hand=True)]
     ending, task = cross_cell_move.ending(case), case.instance.task_state
     if ending is None:
         return []

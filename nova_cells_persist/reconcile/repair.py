@@ -35,6 +35,7 @@ from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import heal
 from nova_cells_persist.objects import revision
 from nova_cells_persist.reconcile import agreement
+from nova_cells_persist.reconcile import allocations
 from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import burial
 from nova_cells_persist.reconcile import codes
@@ -232,9 +233,11 @@ def _end_move(cloud, case, finding, entry):
         removal.require_two(cloud, case, home, other)
         removal.begin_deletion(cloud, case.uuid, [other], entry)
         with cloud.writing(home, case.uuid) as session:
+            move = db_instance.cross_cell_move(session, case.uuid)
             db_instance.end_cross_cell(session, case.uuid)
+        left = _take_allocations_back(cloud, case, home, move)
         removal.delete_instance(cloud, case.uuid, other)
-        return
+        return left
     entry.begin()
     # In the order in which Nova does it: hidden twice it could not be found.
     with cloud.writing(home, case.uuid) as session:
@@ -243,6 +246,18 @@ def _end_move(cloud, case, finding, entry):
         _map_to(cloud, case.uuid, home)
     with cloud.writing(other, case.uuid) as session:
         db_instance.hide(session, case.uuid, True)
+
+
+def _take_allocations_back(cloud, case, home, move):
+    """Undo what Nova has done in placement, where the server has not moved."""
+    instance = case.instances[home]
+    if (move is None or instance.deleted or
+            instance.host != move.source_compute):
+        return None
+    if allocations.take_back(cloud.context, move.uuid, case.uuid):
+        return None
+    return exception.AllocationsOfMove(instance_uuid=case.uuid,
+                                       migration=move.uuid)
 
 
 def _move_copies(cloud, case, finding, entry):

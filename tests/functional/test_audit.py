@@ -495,25 +495,16 @@ class StuckBuildTest(AuditTestCase):
 
     def test_move_to_another_cell_cut_short(self):
         """The conductor dies when it has copied the server."""
-        self.allow_cross_cell_resize()
         server_id = self.boot(host='host1')['id']
-        died = threading.Event()
-
-        def die(task):
-            died.set()
-            raise points.Killed()
-
-        with fixtures.MonkeyPatch('nova.conductor.tasks.cross_cell_migrate.'
-                                  'PrepResizeAtDestTask._execute', die):
-            self.resize(server_id)
-            self.assertTrue(died.wait(60))
-        self.assertEqual([], self.audit())   # it is moving
+        allocated = self.allocated(server_id)
+        self.cut_short(server_id)
         self.claim_device(server_id, 'cell2')
         copy = self.of_server(server_id, 'cell2')
-        self.api.post_server_action(
-            server_id, {'os-resetState': {'state': 'active'}})
         self.assert_healed(server_id, 'interrupted-move')
         self.assertEqual({}, self.of_server(server_id, 'cell2'))
+        self.assertEqual(allocated, self.allocated(server_id))
+        self.assertEqual({}, self.allocated(
+            self.rows('migrations', server_id, 'cell1')[0]['uuid']))
         # As its host does once the server is gone.
         self.assertEqual(1, self.execute(
             'UPDATE pci_devices SET instance_uuid = NULL', 'cell2'))
@@ -523,6 +514,66 @@ class StuckBuildTest(AuditTestCase):
         self.resize(server_id)
         self._wait_for_state_change({'id': server_id}, 'VERIFY_RESIZE')
         self.assertEqual([], self.audit())
+
+    def allocated(self, consumer):
+        """Return what placement has of a server or a migration, by host."""
+        return {provider: found['resources'] for provider, found in
+                self._get_allocations_by_server_uuid(consumer).items()}
+
+    def cut_short(self, server_id):
+        """Have its conductor die when it has copied a server."""
+        self.allow_cross_cell_resize()
+        with self.dies_in('PrepResizeAtDestTask'):
+            self.resize(server_id)
+        self.assertEqual([], self.audit())   # it is moving
+        self.api.post_server_action(
+            server_id, {'os-resetState': {'state': 'active'}})
+
+    @contextlib.contextmanager
+    def dies_in(self, task):
+        """Have the conductor die where it is about to execute a task."""
+        died = threading.Event()
+
+        def die(task):
+            died.set()
+            raise points.Killed()
+
+        with fixtures.MonkeyPatch('nova.conductor.tasks.cross_cell_migrate.'
+                                  '%s._execute' % task, die):
+            yield
+            self.assertTrue(died.wait(60))
+
+    def test_placement_keeps_what_a_move_has_allocated(self):
+        server_id = self.boot(host='host1')['id']
+        self.cut_short(server_id)
+        with fixtures.MonkeyPatch(
+                'nova.scheduler.client.report.SchedulerReportClient.'
+                'move_allocations', lambda *args: False):
+            (code, result), = self.heal(status=1)
+        self.assertEqual('interrupted-move', code)
+        self.assertIn('nova-manage placement heal_allocations', result)
+        self.assertEqual([], self.audit())
+
+    def test_confirmation_of_a_move_to_another_cell_cut_short(self):
+        self.allow_cross_cell_resize()
+        server_id = self.boot(host='host1')['id']
+        self.resize(server_id)
+        self._wait_for_state_change({'id': server_id}, 'VERIFY_RESIZE')
+        self.assertEqual([], self.audit())
+        with self.dies_in('ConfirmResizeTask'):
+            self.confirm(server_id)
+        (code, result), = self.heal(status=1)
+        self.assertEqual('interrupted-move', code)
+        self.assertIn('in cell cell2 back to finished', result)
+        self.execute("UPDATE migrations SET status = 'finished'", 'cell2')
+        self.assertEqual([], self.audit())
+        self.confirm(server_id)
+        self._wait_for_state_change({'id': server_id}, 'ACTIVE')
+        self.assertEqual([], self.audit())
+
+    def confirm(self, server_id):
+        self.api.post_server_action(server_id, {'confirmResize': None},
+                                    check_response_status=[204])
 
     def claim_device(self, server_id, cell):
         self.assertEqual(1, self.execute(
