@@ -263,6 +263,13 @@ class NotNoted(EndOfRun):
                'back with: nova-cells-persist undo --force %(path)s')
 
 
+class NotSeen(EndOfRun):
+    message = ('Server %(instance_uuid)s (%(code)s) may have been changed, '
+               'but how it is now could not be seen: %(reason)s. What was '
+               'changed can be put back with: nova-cells-persist undo --force '
+               '%(path)s')
+
+
 class ChangedSince(CellsPersistException):
     message = ('Server %(instance_uuid)s has been changed since it was '
                'repaired (%(code)s), so it was left as it is.')

@@ -235,8 +235,8 @@ class _Mending(_OverServers):
         return timeutils.utcnow() - LANDING if args.server is None else None
 
     def begin(self, args):
-        from nova_cells_persist.reconcile import undo
-        self._journal = undo.Journal(args.undo_file)
+        from nova_cells_persist.reconcile import journal
+        self._journal = journal.Journal(args.undo_file)
 
     def look_at(self, args, uuid, found):
         if not args.yes:
@@ -314,10 +314,10 @@ class Undo(command.Command):
     def take_action(self, parsed_args):
         from nova import context
         from nova_cells_persist.reconcile import audit
-        from nova_cells_persist.reconcile import undo
-        entries = undo.read(parsed_args.file)
+        from nova_cells_persist.reconcile import journal as files
+        entries = files.read(parsed_args.file)
         cloud = audit.Cloud(context.get_admin_context())
-        journal = undo.Journal(parsed_args.undo_file)
+        journal = files.Journal(parsed_args.undo_file)
         try:
             return self._undo_all(cloud, entries,
                                   journal if parsed_args.force else None)

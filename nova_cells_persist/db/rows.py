@@ -96,34 +96,50 @@ def read(session, kind, instance_uuid):
     return {name: rows for name, rows in found.items() if rows}
 
 
-def write(session, kind, instance_uuid, found):
+def write(session, kind, instance_uuid, found, tables=None):
     """Make one database have of a server what was read once.
 
-    A server that is in the cell is neither made nor deleted by it.
+    A server that is in the cell is neither made nor deleted by it, nor brought
+    back if it is deleted by now.
 
     :param found: as of read()
+    :param tables: the names of those to write, None for all
     """
-    for table in reversed(WHOLE[kind]):
+    def chosen(several):
+        return [table for table in several
+                if tables is None or table.name in tables]
+
+    for table in chosen(reversed(WHOLE[kind])):
         session.execute(
             sa.delete(table).where(table.c.instance_uuid == instance_uuid)
             .where(table.c.id.not_in(
                 [row['id'] for row in found.get(table.name, ())])))
     ids: dict[tuple[str, int], int] = {}
-    for table in WHOLE[kind]:
+    for table in chosen(WHOLE[kind]):
         for row in found.get(table.name, ()):
             if not _update(session, table, row, instance_uuid):
                 _insert(session, table, row, ids)
     if kind == database.CELL:
-        for row in found.get(_INSTANCES.name, ()):
-            session.execute(
-                sa.update(_INSTANCES)
-                .where(_INSTANCES.c.uuid == instance_uuid)
-                .values(**_values(_INSTANCES, row)))
-        for row in found.get(_MIGRATIONS.name, ()):
-            session.execute(
-                sa.update(_MIGRATIONS).where(_MIGRATIONS.c.id == row['id'])
-                .where(_MIGRATIONS.c.status != row['status'])
-                .values(status=row['status']))
+        for table in chosen(_OF_SERVER):
+            for row in found.get(table.name, ()):
+                session.execute(_OF_SERVER[table](row, instance_uuid))
+
+
+def _write_state(row, instance_uuid):
+    return (sa.update(_INSTANCES)
+            .where(_INSTANCES.c.uuid == instance_uuid)
+            .where(_INSTANCES.c.deleted == row['deleted'])
+            .values(**_values(_INSTANCES, row)))
+
+
+def _write_status(row, instance_uuid):
+    return (sa.update(_MIGRATIONS).where(_MIGRATIONS.c.id == row['id'])
+            .where(_MIGRATIONS.c.status != row['status'])
+            .values(status=row['status']))
+
+
+#: How what is read of a server, and of its moves, is written.
+_OF_SERVER = {_INSTANCES: _write_state, _MIGRATIONS: _write_status}
 
 
 def has_instance(found):

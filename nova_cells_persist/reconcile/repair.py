@@ -58,7 +58,7 @@ def mend(cloud, uuid, wanted, since, journal):
     :param uuid: of the server
     :param wanted: the codes to mend
     :param since: as of Cloud.cases()
-    :param journal: an undo.Journal
+    :param journal: a journal.Journal
     :returns: an iterator of (Finding, None if it is mended, else an exception
         that says why not; AllocationsLeft if it is, but for these)
     :raises: EndOfRun, after what was done before it

@@ -44,6 +44,7 @@ from nova_cells_persist.db import database
 from nova_cells_persist.db import instance as db_instance
 from nova_cells_persist.db import rows as db_rows
 from nova_cells_persist import exception
+from nova_cells_persist.reconcile import journal
 from nova_cells_persist.reconcile import repair
 
 from tests import counting
@@ -585,6 +586,86 @@ class StuckBuildTest(AuditTestCase):
     def resize(self, server_id):
         self.api.post_server_action(
             server_id, {'resize': {'flavorRef': self.flavors[1]['id']}})
+
+    def test_forced_back_once_it_is_deleted(self):
+        """It stays deleted."""
+        server = self.boot(host='host1')
+        self.saved(server['id'], flavor=self.flavor(1))
+        self.heal('spec-differs')
+        self._delete_server(server)
+        before = self.rows('instances', server['id'], 'cell1')
+        self.force()
+        self.assertEqual(before,
+                         self.rows('instances', server['id'], 'cell1'))
+
+    def test_forced_back_once_it_is_elsewhere(self):
+        """It stays there; the repair has not mapped it."""
+        self.allow_cross_cell_resize()
+        server_id = self.boot(host='host1')['id']
+        self.saved(server_id, availability_zone='elsewhere')
+        self.heal('spec-differs')
+        self.resize(server_id)
+        self._wait_for_state_change({'id': server_id}, 'VERIFY_RESIZE')
+        self.confirm(server_id)
+        self._wait_for_state_change({'id': server_id}, 'ACTIVE')
+        self.force()
+        self.assertEqual('ACTIVE',
+                         self.api.get_server(server_id)['status'])
+        self.assertEqual([], self.revisions(server_id, 'cell1'))
+
+    def saved_at(self, step):
+        """Have another one save a request spec beside its repair.
+
+        :param step: of an Entry, behind or before which it does
+        """
+        server_id = self.boot(host='host1')['id']
+        self.saved(server_id, flavor=self.flavor(1))
+        take = getattr(journal.Entry, step)
+
+        def save_too(entry, *args, **kwargs):
+            if step == 'end':
+                self.saved(server_id, num_instances=7)
+            take(entry, *args, **kwargs)
+            if step == 'begin':
+                self.saved(server_id, num_instances=7)
+
+        with fixtures.MonkeyPatch('nova_cells_persist.reconcile.journal.'
+                                  'Entry.' + step, save_too):
+            self.assertEqual([('spec-differs', 'mended')],
+                             self.heal('spec-differs'))
+        status, _, stderr = self.command('undo', self.undo_file)
+        self.assertEqual(2, status)
+        self.assertIn('has been changed since', stderr)
+        self.assertEqual(7, self.spec(server_id).num_instances)
+
+    def test_saved_just_before_it_is_mended(self):
+        self.saved_at('begin')
+
+    def test_saved_just_after_it_was_mended(self):
+        self.saved_at('end')
+
+    def test_database_dies_behind_a_repair(self):
+        server_id = self.boot(host='host1')['id']
+        self.saved(server_id, availability_zone='elsewhere')
+        look, looks = journal.look, []
+
+        def die(*args):
+            looks.append(args)
+            if len(looks) > 1:
+                raise exception.DatabaseError(
+                    database='database of cell cell1', reason='gone')
+            return look(*args)
+
+        with fixtures.MonkeyPatch(
+                'nova_cells_persist.reconcile.journal.look', die):
+            status, _, stderr = self.command(
+                'heal', *NOW, '--yes', '--undo-file', self.undo_file)
+        self.assertEqual(2, status)
+        self.assertIn('Server %s (spec-differs) may have been changed' %
+                      server_id, stderr)
+        self.assertIn('undo --force ' + self.undo_file, stderr)
+        self.force()
+        self.assertEqual('elsewhere', self.spec(server_id).availability_zone)
 
     def test_deleted_just_before_it_is_mended(self):
         server_id = self.lose()

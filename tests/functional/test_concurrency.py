@@ -34,8 +34,8 @@ from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import record
 from nova_cells_persist.reconcile import audit
 from nova_cells_persist.reconcile import codes
+from nova_cells_persist.reconcile import journal as files
 from nova_cells_persist.reconcile import repair
-from nova_cells_persist.reconcile import undo
 
 from tests.functional import base
 from tests.functional import test_audit
@@ -277,7 +277,7 @@ class HealTest(test_audit.AuditTestCase):
     def mend_all(self, number, since):
         """Heal as the command does, in this thread."""
         cloud = audit.Cloud(nova_context.get_admin_context())
-        journal = undo.Journal('%s-%s' % (self.undo_file, number))
+        journal = files.Journal('%s-%s' % (self.undo_file, number))
         try:
             for case in list(cloud.cases(since=since)):
                 for _, reason in repair.mend(

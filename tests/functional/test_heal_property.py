@@ -31,6 +31,7 @@ from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import audit
 from nova_cells_persist.reconcile import codes
 from nova_cells_persist.reconcile import findings
+from nova_cells_persist.reconcile import journal as files
 from nova_cells_persist.reconcile import repair
 from nova_cells_persist.reconcile import undo
 
@@ -309,7 +310,7 @@ class HealTest(base.CloudTestCase):
             for name in broken:
                 BREAKAGES[name][0](self.world, uuid, self.cell_of(state))
         before = self.world.read()
-        journal = undo.Journal(os.path.join(self.folder, hashlib.sha256(
+        journal = files.Journal(os.path.join(self.folder, hashlib.sha256(
             repr(made).encode()).hexdigest()))
         self.mend_all(journal)
         journal.close()
@@ -327,7 +328,7 @@ class HealTest(base.CloudTestCase):
         if not journal.has_changes:
             return
         # And all of it can be undone.
-        for entry in undo.read(journal.path):
+        for entry in files.read(journal.path):
             undo.undo(self.cloud, entry)
         after = self.world.read()
         for uuid in servers:
