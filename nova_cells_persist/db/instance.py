@@ -45,12 +45,12 @@ def task(session, instance_uuid):
 def cross_cell_move(session, instance_uuid):
     """Return the last migration to another cell.
 
-    :returns: a row with its uuid, status and source_compute; None if there
-        is none
+    :returns: a row with its uuid, status, source_compute and dest_compute;
+        None if there is none
     """
     return session.execute(
         sa.select(_MIGRATIONS.c.uuid, _MIGRATIONS.c.status,
-                  _MIGRATIONS.c.source_compute)
+                  _MIGRATIONS.c.source_compute, _MIGRATIONS.c.dest_compute)
         .where(_MIGRATIONS.c.instance_uuid == instance_uuid)
         .where(_MIGRATIONS.c.cross_cell_move)
         .where(_MIGRATIONS.c.deleted == 0)

@@ -235,7 +235,7 @@ def _end_move(cloud, case, finding, entry):
         with cloud.writing(home, case.uuid) as session:
             move = db_instance.cross_cell_move(session, case.uuid)
             db_instance.end_cross_cell(session, case.uuid)
-        left = _take_allocations_back(cloud, case, home, move)
+        left = _end_in_placement(cloud, case, home, move)
         removal.delete_instance(cloud, case.uuid, other)
         return left
     entry.begin()
@@ -248,16 +248,22 @@ def _end_move(cloud, case, finding, entry):
         db_instance.hide(session, case.uuid, True)
 
 
-def _take_allocations_back(cloud, case, home, move):
-    """Undo what Nova has done in placement, where the server has not moved."""
+def _end_in_placement(cloud, case, home, move):
+    """Let a move have nothing any more of the host that the server left.
+
+    Its server has that again if it has not moved.
+    """
     instance = case.instances[home]
-    if (move is None or instance.deleted or
-            instance.host != move.source_compute):
+    if move is None or instance.deleted:
         return None
-    if allocations.take_back(cloud.context, move.uuid, case.uuid):
+    if instance.host == move.source_compute:
+        is_done = allocations.take_back(cloud.context, move.uuid, case.uuid)
+    elif instance.host == move.dest_compute:
+        is_done = allocations.delete(cloud.context, move.uuid)
+    else:
         return None
-    return exception.AllocationsOfMove(instance_uuid=case.uuid,
-                                       migration=move.uuid)
+    return None if is_done else exception.AllocationsOfMove(
+        instance_uuid=case.uuid, migration=move.uuid)
 
 
 def _move_copies(cloud, case, finding, entry):

@@ -572,6 +572,23 @@ class StuckBuildTest(AuditTestCase):
         self._wait_for_state_change({'id': server_id}, 'ACTIVE')
         self.assertEqual([], self.audit())
 
+    def test_reset_when_its_confirmation_was_cut_short(self):
+        """It has moved, and what it had before is free."""
+        self.allow_cross_cell_resize()
+        server_id = self.boot(host='host1')['id']
+        self.resize(server_id)
+        self._wait_for_state_change({'id': server_id}, 'VERIFY_RESIZE')
+        with self.dies_in('ConfirmResizeTask'):
+            self.confirm(server_id)
+        allocated = self.allocated(server_id)
+        move, = self.rows('migrations', server_id, 'cell2')
+        self.assertNotEqual({}, self.allocated(move['uuid']))
+        self.api.post_server_action(
+            server_id, {'os-resetState': {'state': 'active'}})
+        self.assert_healed(server_id, 'interrupted-move')
+        self.assertEqual({}, self.allocated(move['uuid']))
+        self.assertEqual(allocated, self.allocated(server_id))
+
     def confirm(self, server_id):
         self.api.post_server_action(server_id, {'confirmResize': None},
                                     check_response_status=[204])
