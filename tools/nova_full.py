@@ -57,6 +57,18 @@ SUITES = ('functional', 'unit/conductor', 'unit/objects', 'unit/compute')
 LABELS = ('plugin', 'stock')
 
 
+_OF_ONE_SECOND = (
+    'two builds of one second: SQLite keeps for it which was first, and Nova '
+    'sorts builds by that. No instance has it; in a cell they are sorted by '
+    'their uuids, and with the plugin from the start')
+
+#: Why the verdict on tests of what is in Nova may differ.
+EXPLAINED = {
+    'nova.tests.functional.wsgi.test_servers.ServersPreSchedulingTestCase.'
+    'test_instance_list_from_buildrequests' + name: _OF_ONE_SECOND
+    for name in ('', '_old_service', '_with_tags')}
+
+
 class Results:
     """What has come of one suite of one release so far, in a file.
 
@@ -234,15 +246,19 @@ def page(paths):
         name = 'Nova %(nova)s, %(suite)s tests' % results.about
         lines += ['', name, '=' * len(name), '']
         lines += kept.section('Tests whose verdict differs', [
-            '%s: %s' % (test, ', '.join('%s %s' % pair
-                                        for pair in verdicts.items()))
+            '%s: %s%s' % (test, ', '.join(
+                '%s %s' % pair for pair in verdicts.items()), _why(test))
             for test, verdicts in sorted(results.differing.items())])
-        lines += kept.section('Flaky on both sides', [
-            '%s: on stock %s; with the plugin %s' % (test, *(
-                ', '.join(verdicts) for verdicts in zip(*given)))
+        lines += kept.section('Not the same when they are run again', [
+            '%s: on stock %s; with the plugin %s%s' % (test, *(
+                ', '.join(verdicts) for verdicts in zip(*given)), _why(test))
             for test, given in sorted(results.flaky.items())])
         lines += kept.section('Fail on both sides', results.failing)
     return lines
+
+
+def _why(test):
+    return '. ' + EXPLAINED[test] if test in EXPLAINED else ''
 
 
 def _table(found):
@@ -272,7 +288,7 @@ def main():
     left = differing = 0
     if not args.page:
         results, left = run(args)
-        differing = len(results.differing)
+        differing = len(set(results.differing) - set(EXPLAINED))
         print('\n%d runs of a test are left; %d differ: %s' % (
             left, differing, ', '.join(sorted(results.differing)) or 'none'))
         print(run_tests.describe(results.total('plugin')))

@@ -92,6 +92,13 @@ class Run:
         self.seconds += other.seconds
         self.cpu_seconds += other.cpu_seconds
 
+    def all_skipped(self):
+        """Whether tests ran, and none of them did anything.
+
+        stestr ends with 1 then, too.
+        """
+        return set(self.verdicts.values()) == {'skipped'}
+
     def counts(self):
         return {verdict: self.count(verdict) for verdict in VERDICTS}
 
@@ -192,7 +199,7 @@ def run(arguments, folder='.', options=(), env=None):
     if after is not None and (
             before is None or before.get_id() != after.get_id()):
         outcome.verdicts, outcome.reasons = read(after.get_subunit_stream())
-    if code and not outcome.count('failed'):
+    if code and not outcome.count('failed') and not outcome.all_skipped():
         # Discovery failed, or stestr died: never let that pass for success.
         stestr = 'stestr (exit status %d)' % code
         outcome.verdicts[stestr] = 'failed'

@@ -115,6 +115,23 @@ class ResultsTest(base.BaseTestCase):
             self.again().differing)
         self.assertEqual([ONE + '.Case.test_c'], self.again().failing)
 
+    def test_what_is_explained(self):
+        test, why = list(nova_full.EXPLAINED.items())[0]
+        self.results.add('plugin', [test], {
+            'plugin': run_tests.Run({test: 'failed'}),
+            'stock': run_tests.Run({test: 'passed'})}, {})
+        self.results.wait_for([test])
+        self.assertIn('%s: plugin failed, stock passed. %s' % (test, why),
+                      ' '.join('\n'.join(nova_full.page([self.path])).split()))
+
+    def test_all_skipped(self):
+        """For which stestr has the exit status of a failure."""
+        for verdicts, expected in (
+                ({'a': 'skipped'}, True), ({}, False),
+                ({'a': 'skipped', 'b': 'passed'}, False)):
+            self.assertEqual(expected,
+                             run_tests.Run(verdicts).all_skipped())
+
     def test_what_passes_with_the_plugin_alone(self):
         self.results.add('plugin', ids('a'), {
             'plugin': a_run(test_a='passed'), 'stock': run_tests.Run()}, {})
