@@ -58,9 +58,9 @@ LABELS = ('plugin', 'stock')
 
 
 _OF_ONE_SECOND = (
-    'two builds of one second: SQLite keeps for it which was first, and Nova '
+    'Two builds of one second: SQLite keeps for it which was first, and Nova '
     'sorts builds by that. No instance has it; in a cell they are sorted by '
-    'their uuids, and with the plugin from the start')
+    'their uuids, and with the plugin from the start.')
 
 #: Why the verdict on tests of what is in Nova may differ.
 EXPLAINED = {
@@ -246,19 +246,18 @@ def page(paths):
         name = 'Nova %(nova)s, %(suite)s tests' % results.about
         lines += ['', name, '=' * len(name), '']
         lines += kept.section('Tests whose verdict differs', [
-            '%s: %s%s' % (test, ', '.join(
-                '%s %s' % pair for pair in verdicts.items()), _why(test))
+            '%s: %s' % (test, ', '.join('%s %s' % pair
+                                        for pair in verdicts.items()))
             for test, verdicts in sorted(results.differing.items())])
         lines += kept.section('Not the same when they are run again', [
-            '%s: on stock %s; with the plugin %s%s' % (test, *(
-                ', '.join(verdicts) for verdicts in zip(*given)), _why(test))
+            '%s: on stock %s; with the plugin %s' % (test, *(
+                ', '.join(verdicts) for verdicts in zip(*given)))
             for test, given in sorted(results.flaky.items())])
         lines += kept.section('Fail on both sides', results.failing)
+        for test in sorted({*results.differing, *results.flaky} &
+                           set(EXPLAINED)):
+            lines += ['', '``%s``' % test, '    ' + EXPLAINED[test]]
     return lines
-
-
-def _why(test):
-    return '. ' + EXPLAINED[test] if test in EXPLAINED else ''
 
 
 def _table(found):

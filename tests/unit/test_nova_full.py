@@ -121,7 +121,7 @@ class ResultsTest(base.BaseTestCase):
             'plugin': run_tests.Run({test: 'failed'}),
             'stock': run_tests.Run({test: 'passed'})}, {})
         self.results.wait_for([test])
-        self.assertIn('%s: plugin failed, stock passed. %s' % (test, why),
+        self.assertIn('``%s`` %s' % (test, why),
                       ' '.join('\n'.join(nova_full.page([self.path])).split()))
 
     def test_all_skipped(self):
