@@ -179,7 +179,8 @@ class Estate:
 
     def _fill_cell(self, number):
         name = 'estate_cell%d' % number
-        self._make(name, self._cell, ['instances', 'request_spec'])
+        self._make(name, self._cell,
+                   ['instances', 'request_spec', 'services'])
         self._run(
             'INSERT INTO estate_api.cell_mappings (id, created_at, uuid, '
             "name, transport_url, database_connection, disabled) VALUES "
