@@ -12,6 +12,8 @@
 
 """What is no object any more: a row whose JSON Nova could not use."""
 
+import functools
+
 from oslo_serialization import jsonutils
 from oslo_versionedobjects import exception as ovo_exc
 
@@ -26,6 +28,9 @@ UNREADABLE = primitive.MALFORMED + (
 #: Without these a request spec cannot be scheduled, nor be shown in a list.
 #: Nova has always saved them, and loads none of them later.
 _OF_SPEC = ('availability_zone', 'flavor', 'scheduler_hints')
+
+#: The objects in it that many have alike.
+_SHARED = {'flavor': 'Flavor', 'image': 'ImageMeta'}
 
 #: The objects in it that are looked into.
 _IN_SPEC = ('flavor', 'image', 'pci_requests', 'instance_group')
@@ -126,8 +131,36 @@ def of_spec(text):
 
     :returns: an exception; None for what a newer Nova has written as well
     """
+    return _raised_by(spec, text)
+
+
+def of_one_of_many(text):
+    """As of_spec(), but faster if many have the same flavor and image."""
+    return _raised_by(_spec_by_parts, text)
+
+
+def _spec_by_parts(text):
+    whole = jsonutils.loads(text)
+    data = dict(whole[primitive.DATA])
+    require_fields(data)
+    parts = [data.pop(name) for name in _SHARED
+             if data.get(name) is not None and
+             data[name][primitive.NAME] == _SHARED[name]]
+    stock.RequestSpec.obj_from_primitive(
+        dict(whole, **{primitive.DATA: data}))
+    for part in parts:
+        _hydrate(jsonutils.dumps(part))
+    require_whole(whole[primitive.DATA])
+
+
+@functools.lru_cache(maxsize=1000)
+def _hydrate(text):
+    return stock.RequestSpec.obj_from_primitive(jsonutils.loads(text))
+
+
+def _raised_by(function, text):
     try:
-        spec(text)
+        function(text)
     except ovo_exc.IncompatibleObjectVersion:
         return None
     except UNREADABLE as exc:

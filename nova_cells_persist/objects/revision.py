@@ -77,7 +77,7 @@ def from_nova_row(instance_uuid, event, text):
     :returns: as row(); None if it cannot be read, which is logged
     """
     # With a copy that is alike nobody would find the damage any more.
-    reason = damage.of_spec(text)
+    reason = damage.of_one_of_many(text)
     if reason is None:
         try:
             return row(instance_uuid, 1, event, primitive.compact(text))
