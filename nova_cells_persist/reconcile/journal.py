@@ -255,8 +255,10 @@ def read(path):
         for begins, entry in _lines(file):
             if 'before' in entry:
                 found.append([begins, None])
+            elif 'after' in entry:
+                found[-1][1] = begins
             else:
-                entry['after'], found[-1][1] = entry['after'], begins
+                raise _no_undo_file(path)
     return _entries(path, found[::-1])
 
 

@@ -136,10 +136,11 @@ def _changed(entry, place):
     :returns: None if that is not known: it was cut short, others have changed
         the server while it ran, or the file is of an older release
     """
-    before = files.digests(entry['before'])[place.name]
     after = entry.get('after', {}).get(place.name)
     if not isinstance(after, dict):
         return None
+    before = files.digests(
+        {place.name: entry['before'][place.name]})[place.name]
     return {name for name in {*before, *after}
             if before.get(name) != after.get(name)}
 
