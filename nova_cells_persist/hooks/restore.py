@@ -36,6 +36,8 @@ class EndOfTask(base.Hook):
 
 
 def _look(context, old, new, *args, **kwargs):
+    if old is new:  # Instance.delete_metadata_key(): no row of it was written.
+        return
     before, after = old['task_state'], new['task_state']
     if before in restore.MOVING and after not in restore.MOVING:
         restore.restore(context, new['uuid'])

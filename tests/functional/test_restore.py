@@ -115,6 +115,24 @@ class RestoreTestCase(base.CloudTestCase):
             server, {'status': status, 'OS-EXT-STS:task_state': None})
 
 
+class NoTaskTest(RestoreTestCase):
+
+    def test_a_key_of_the_metadata(self):
+        """Instance.delete_metadata_key() has one object before and after."""
+        server = self.boot()
+        self.api.post_server_metadata(
+            server['id'], {'key': 'value', 'other': 'value'})
+        with self.targeted('cell1') as context:
+            instance = objects.Instance(
+                context, uuid=server['id'],
+                metadata={'key': 'value', 'other': 'value'})
+            instance.obj_reset_changes()
+            instance.delete_metadata_key('key')
+            self.assertFalse(instance.obj_attr_is_set('task_state'))
+        self.assertEqual({'other': 'value'},
+                         self.api.get_server(server['id'])['metadata'])
+
+
 class ResizeTest(RestoreTestCase):
 
     @contextlib.contextmanager
