@@ -20,7 +20,7 @@ is not run again: so it can be interrupted, and go on another day. ``--redo``
 begins anew. The tests are run in lots of some modules each: all of them with
 the plugin, and at once on stock those that do not pass, for what is wrong is
 to be known soon; then all of them on stock. One whose verdict differs is run
-again, alone, both ways, as in tools/nova_functional.py.
+again, one by one, both ways, as in tools/nova_functional.py.
 
 ``--page`` writes ``doc/source/nova-tests.rst`` from all of these files
 instead. The exit status is 1 when a verdict differs, or when tests are left to

@@ -17,10 +17,10 @@
 The tests run with the plugin, and those that fail run on stock too: what
 passes with the plugin needs no second run. ``--both`` runs all of them both
 ways, ``--stock`` or ``--plugin`` one way only. A test whose verdict differs is
-run again, alone, both ways: one that has passed both ways in the end is called
-flaky, and all its verdicts are shown. The exit status is not zero when a test
-fails with the plugin that passes on stock, or when no test ran; with only one
-run, when any test fails.
+run again, one by one, both ways: one that has passed both ways in the end is
+called flaky, and all its verdicts are shown. The exit status is not zero when
+a test fails with the plugin that passes on stock, or when no test ran; with
+only one run, when any test fails.
 """
 
 import argparse
@@ -60,9 +60,7 @@ NOT_WITH_THREADING = (
     'FillVirtualInterfaceListMigration.test_fill_vifs_migration',
 )
 
-# More differences than this are no flaky tests: do not run them again.
-MOST_RERUNS = 10
-# How often each is run again until it has passed both ways.
+# How often what differs is run again until all of it has passed both ways.
 RERUNS = 5
 
 
@@ -137,11 +135,6 @@ class NovaTests:
             wanted.flush()
             return self.run(label, [*options, '--load-list', wanted.name])
 
-    def run_alone(self, label, test):
-        """The verdict of one test, run again in a process of its own."""
-        again = self.run_listed(label, [test], '--serial')
-        return again.verdicts.get(test, 'not run')
-
 
 def ran(runs):
     """Whether the run of all the tests came so far that one passed."""
@@ -159,30 +152,34 @@ def differences(stock, plugin):
 
 
 def settle(tests, stock, plugin):
-    """Run what differs again, alone, until it has passed both ways.
+    """Run what differs again, one after the other, until it has passed.
 
-    Some of Nova's tests lose a race with Nova now and then, on stock too.
-    One that has passed both ways in the end is flaky and counts as passed;
-    one that has not keeps its first verdicts.
+    Some of Nova's tests lose a race with Nova now and then, on stock too, and
+    one may take those behind it along. One that has passed both ways in the
+    end is flaky and counts as passed; one that has not keeps its first
+    verdicts.
 
     :returns: {id of a flaky test: all that it gave, a list of (verdict on
         stock, verdict with the plugin)}
     """
-    differing = differences(stock, plugin)
-    if len(differing) > MOST_RERUNS:
-        print('%d tests differ: too many to run again.' % len(differing))
-        return {}
+    given = {test: [(stock.verdicts.get(test), plugin.verdicts.get(test))]
+             for test in differences(stock, plugin)}
     flaky = {}
-    for test in differing:
-        given = [(stock.verdicts.get(test), plugin.verdicts.get(test))]
-        while None not in given[0] and len(given) <= RERUNS:
-            print('\n== again, alone, both ways: %s' % test, flush=True)
-            given.append((tests.run_alone('stock', test),
-                          tests.run_alone('plugin', test)))
-            if all('passed' in verdicts for verdicts in zip(*given)):
-                flaky[test] = given
+    for _ in range(RERUNS):
+        unsettled = [test for test, verdicts in given.items()
+                     if test not in flaky and None not in verdicts[0]]
+        if not unsettled:
+            break
+        print('\n== again, one by one, both ways: %s' % ', '.join(unsettled),
+              flush=True)
+        again = [tests.run_listed(label, unsettled, '--serial')
+                 for label in ('stock', 'plugin')]
+        for test in unsettled:
+            given[test].append(tuple(
+                run.verdicts.get(test, 'not run') for run in again))
+            if all('passed' in verdicts for verdicts in zip(*given[test])):
+                flaky[test] = given[test]
                 stock.verdicts[test] = plugin.verdicts[test] = 'passed'
-                break
     return flaky
 
 

@@ -1,0 +1,78 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+from oslotest import base
+
+from tools import nova_functional
+from tools import run_tests
+
+
+class Tests:
+    """Stands in for NovaTests: gives each test's verdicts, one a run.
+
+    :ivar runs: (side, tests) of each run
+    """
+
+    def __init__(self, **verdicts):
+        self._verdicts = {test: {side: list(given) for side, given in
+                                 sides.items()}
+                          for test, sides in verdicts.items()}
+        self.runs = []
+
+    def run_listed(self, label, listed, *options):
+        self.runs.append((label, listed))
+        return run_tests.Run({test: self._verdicts[test][label].pop(0)
+                              for test in listed
+                              if self._verdicts[test][label]})
+
+
+class SettleTest(base.BaseTestCase):
+
+    def settle(self, tests, stock, plugin):
+        stock, plugin = run_tests.Run(stock), run_tests.Run(plugin)
+        flaky = nova_functional.settle(tests, stock, plugin)
+        return flaky, nova_functional.differences(stock, plugin)
+
+    def test_until_all_have_passed(self):
+        tests = Tests(a={'stock': ['passed'], 'plugin': ['passed']},
+                      b={'stock': ['passed', 'failed'],
+                         'plugin': ['failed', 'passed']})
+        flaky, differing = self.settle(
+            tests, {'a': 'failed', 'b': 'passed', 'c': 'passed'},
+            {'a': 'passed', 'b': 'failed', 'c': 'passed'})
+        self.assertEqual({
+            'a': [('failed', 'passed'), ('passed', 'passed')],
+            'b': [('passed', 'failed'), ('passed', 'failed'),
+                  ('failed', 'passed')]}, flaky)
+        self.assertEqual([], differing)
+        self.assertEqual([('stock', ['a', 'b']), ('plugin', ['a', 'b']),
+                          ('stock', ['b']), ('plugin', ['b'])], tests.runs)
+
+    def test_what_never_passes(self):
+        times = nova_functional.RERUNS
+        tests = Tests(a={'stock': ['passed'] * times,
+                         'plugin': ['failed'] * times})
+        self.assertEqual(({}, ['a']), self.settle(
+            tests, {'a': 'passed'}, {'a': 'failed'}))
+        self.assertEqual(2 * times, len(tests.runs))
+
+    def test_what_a_worker_has_not_come_to(self):
+        tests = Tests(a={'stock': [], 'plugin': []})
+        self.assertEqual(({}, ['a']), self.settle(
+            tests, {}, {'a': 'failed'}))
+        self.assertEqual([], tests.runs)
+
+    def test_nothing_differs(self):
+        tests = Tests()
+        self.assertEqual(({}, []), self.settle(
+            tests, {'a': 'failed'}, {'a': 'failed'}))
+        self.assertEqual([], tests.runs)
