@@ -70,7 +70,7 @@ class NovaTests:
     :param scratch: a folder for stestr's repositories
     :param mode: ``threading``, ``eventlet``, or None for the release's default
     :param concurrency: how many workers, a str
-    :param suite: their folder below ``nova/tests``
+    :param suite: their folder below ``nova/tests``, or one module in it
     """
 
     def __init__(self, scratch, mode, concurrency, suite='functional'):
@@ -83,9 +83,11 @@ class NovaTests:
         # and has no business here.
         package = importlib.util.find_spec('nova').submodule_search_locations
         self.top = os.path.dirname(package[0])
+        self._prefix = 'nova.tests.%s.' % suite.replace('/', '.')
+        path = os.path.join(self.top, 'nova', 'tests', suite)
         self._options = [
-            '--test-path', os.path.join(self.top, 'nova', 'tests', suite),
-            '--top-dir', self.top]
+            '--test-path', path if os.path.isdir(path)
+            else os.path.dirname(path), '--top-dir', self.top]
 
     def ids(self):
         """Return the ids of the tests that there are, a list of str."""
@@ -98,7 +100,7 @@ class NovaTests:
             [*stestr, 'list', *self._excluded()],
             stdout=subprocess.PIPE, text=True, **where)
         return [line.strip() for line in listed.stdout.splitlines()
-                if line.startswith('nova.tests.')]
+                if line.startswith(self._prefix)]
 
     def _excluded(self):
         if self.mode != 'threading':

@@ -15,6 +15,7 @@ import os
 import fixtures
 from oslotest import base
 
+from tools import nova_explained
 from tools import nova_full
 from tools import run_tests
 
@@ -116,13 +117,24 @@ class ResultsTest(base.BaseTestCase):
         self.assertEqual([ONE + '.Case.test_c'], self.again().failing)
 
     def test_what_is_explained(self):
-        test, why = list(nova_full.EXPLAINED.items())[0]
-        self.results.add('plugin', [test], {
-            'plugin': run_tests.Run({test: 'failed'}),
-            'stock': run_tests.Run({test: 'passed'})}, {})
-        self.results.wait_for([test])
-        self.assertIn('``%s`` %s' % (test, why),
-                      ' '.join('\n'.join(nova_full.page([self.path])).split()))
+        test = ('nova.tests.unit.objects.test_request_spec.'
+                'TestRequestSpecObject.test_create')
+        self.results.add('plugin', [test, *ids('a')], {
+            'plugin': run_tests.Run({test: 'failed', **a_run(
+                test_a='failed').verdicts}),
+            'stock': run_tests.Run({test: 'passed', **a_run(
+                test_a='passed').verdicts})}, {})
+        self.results.wait_for([test, *ids('a')])
+        page = '\n'.join(nova_full.page([self.path]))
+        self.assertIn('differs:\n\n- ``%s.Case.test_a' % ONE, page)
+        self.assertIn('May differ. %s:\n\n- ``%s``' % (
+            nova_explained.why(test), test), page)
+        self.assertNotIn('``%s:' % test, page)
+
+    def test_what_is_not_explained(self):
+        for test in (*ids('a'), 'nova.tests.unit.objects.test_request_spec.'
+                     'TestRequestSpecObject.test_create_twice'):
+            self.assertIsNone(nova_explained.why(test))
 
     def test_all_skipped(self):
         """For which stestr has the exit status of a failure."""
