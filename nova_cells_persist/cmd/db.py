@@ -170,10 +170,11 @@ class Check(_Schemas, lister.Lister):
 class Drop(_Schemas, command.Command):
     """Drop the tables with all that is in them, to remove the plugin.
 
-    Switch the plugin off in every nova.conf first and restart the services.
-    Nova's own tables are left alone. Nothing is dropped anywhere if a
-    database has builds in flight that Nova has no row of, or pending
-    revisions, unless --force.
+    Switch the plugin off in the nova.conf of every service first and restart
+    them; in that of nova-manage afterwards, for archive_deleted_rows ends at
+    a table that it does not know. Nova's own tables are left alone. Nothing
+    is dropped anywhere if a database has builds in flight that Nova has no
+    row of, or pending revisions, unless --force.
     """
 
     def get_parser(self, prog_name):

@@ -29,6 +29,7 @@ its tests even more, exchange them.
 
 from oslo_config import cfg
 from oslo_db import exception as db_exc
+import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from nova import context as nova_context
@@ -109,6 +110,15 @@ def api_reader(context):
 def api_writer(context):
     """As writer(), of the API database whatever the context is targeted at."""
     return api_db_api.context_manager.writer.using(context)
+
+
+def has_table(session, table):
+    """Whether a table is in a database.
+
+    It is not yet, or not any more, where the plugin is on first and off last:
+    in the nova.conf of nova-manage.
+    """
+    return sa.inspect(session.connection()).has_table(table.name)
 
 
 def engine(context):

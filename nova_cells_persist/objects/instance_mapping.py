@@ -24,6 +24,7 @@ from nova.objects import instance_mapping as stock
 from nova_cells_persist.db import build_request as db_build
 from nova_cells_persist.db import database
 from nova_cells_persist.db import instance_mapping as db_mapping
+from nova_cells_persist.db import models
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist.objects import landing
 
@@ -90,6 +91,7 @@ class InstanceMappingList(_StockList):
         # which cells those have their revisions.
         landing.forget(context, instance_uuids)
         with database.api_writer(context) as session:
-            # Of a server that a conductor without the plugin has built.
-            db_build.delete_all(session, instance_uuids)
+            if database.has_table(session, models.build_request):
+                # Of a server that a conductor without the plugin has built.
+                db_build.delete_all(session, instance_uuids)
             return _StockList._destroy_bulk_in_db(context, instance_uuids)

@@ -30,6 +30,7 @@ from nova.objects import base
 from nova.objects import request_spec as stock
 
 from nova_cells_persist.db import database
+from nova_cells_persist.db import models
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist.objects import copies
@@ -229,7 +230,8 @@ class RequestSpec(stock.RequestSpec):
     def _destroy_bulk_in_db(context, instance_uuids):
         landing.forget(context, instance_uuids)
         with database.api_writer(context) as session:
-            db_spec.delete(session, instance_uuids)
+            if database.has_table(session, models.request_spec):
+                db_spec.delete(session, instance_uuids)
             return stock.RequestSpec._destroy_bulk_in_db(
                 context, instance_uuids)
 

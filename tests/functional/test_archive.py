@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from nova.cmd import manage
 
 from nova_cells_persist.db import models
+from nova_cells_persist import fixture
 from tests.functional import base
 
 
@@ -56,6 +57,17 @@ class ArchiveTestCase(base.CloudTestCase):
             return connection.execute(
                 sa.text('SELECT count(*) FROM shadow_instances '
                         'WHERE uuid = :uuid'), {'uuid': server_id}).scalar()
+
+    def test_without_tables(self):
+        """The last nova.conf to lose the plugin is that of nova-manage."""
+        server = self.boot()
+        self._delete_server(server)
+        for engine in self.engines().values():
+            fixture.drop_tables(engine)
+        self.archive()
+        self.assertEqual(1, self.shadows(server['id'], 'cell1'))
+        for table in ('instance_mappings', 'request_specs'):
+            self.assertEqual([], self.rows(table, server['id']))
 
     def test_servers_in_cells(self):
         living = [self.boot(host=host)['id'] for host in self.HOSTS]
