@@ -155,21 +155,25 @@ class TerminalMixin(command.CommandMixin):
         args = parser.parse_args(argv)
         headers = dict(each.split(': ') for each in args.headers)
         version = headers.get('OpenStack-API-Version', 'compute 2.1')
+        # What curl says of a body unless it is told.
+        sent_as = headers.get('Content-Type', args.body and
+                              'application/x-www-form-urlencoded')
         code, text = self.call_api(args.method, args.url, args.body,
-                                   version.split()[1])
+                                   version.split()[1], sent_as)
         return ('' if args.output else text) + args.write.replace(
             '%{http_code}', str(code)).replace('\\n', '\n')
 
-    def call_api(self, method, path, body, version):
+    def call_api(self, method, path, body, version, sent_as):
         """Send a request to nova-api.
 
         :param body: JSON, or None
+        :param sent_as: the type that the request says its body has
         :returns: (the status of the answer, its text)
         """
         self.api.microversion = version
         response = self.api.api_request(
             path, method=method, body=body,
-            headers={'Content-Type': 'application/json'})
+            headers={'Content-Type': sent_as})
         return response.status_code, response.text
 
 

@@ -191,7 +191,7 @@ class RescheduleTest(terminal.TerminalMixin, test_upcalls.UpcallTestCase):
     def command(self, *argv):
         return self.cluster.services.run('nova-cells-persist', *argv)
 
-    def call_api(self, method, path, body, version):
+    def call_api(self, method, path, body, version, sent_as):
         return 200, json.dumps(self.cluster.request(method, path, body))
 
 
