@@ -56,6 +56,12 @@ class UnsupportedNova(SetupError):
                'config_source in nova.conf to run Nova without it.')
 
 
+class UnreadableConfiguration(SetupError):
+    message = ('A file of Nova\'s configuration is no text in UTF-8: '
+               '%(reason)s. Correct it; "iconv -f UTF-8 FILE" says which it '
+               'is.')
+
+
 class UnknownOption(SetupError):
     message = ('nova-cells-persist: [cells_persist] has no option '
                '%(names)s; it has %(known)s. Correct nova.conf.')

@@ -55,9 +55,10 @@ class Backfill(lister.Lister):
         except KeyboardInterrupt:
             self.app.stderr.write('Interrupted. Run it again to go on.\n')
             interrupted = True
+        done = sum(written.values())
         self._status = _status(
             interrupted, bool(sum(failed.values())),
-            parsed_args.max_count == sum(written.values()))
+            parsed_args.max_count == done < sum(needed.values()))
         return ('Cell', 'Needed', 'Written', 'Failed'), [
             (cloud.names[cell], number, written[cell], failed[cell])
             for cell, number in needed.items()]
@@ -66,7 +67,7 @@ class Backfill(lister.Lister):
         return super().run(parsed_args) or self._status
 
 
-def _status(interrupted, failed, may_remain):
+def _status(interrupted, failed, more_remains):
     if failed:
         return main.ERRORS
-    return main.FINDINGS if interrupted or may_remain else 0
+    return main.FINDINGS if interrupted or more_remains else 0

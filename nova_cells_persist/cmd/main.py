@@ -13,8 +13,8 @@
 """The command nova-cells-persist."""
 
 import logging
-import re
 import sys
+import traceback
 import warnings
 
 from cliff import app
@@ -24,6 +24,7 @@ from cliff import help as cliff_help
 from oslo_config import cfg
 import tqdm
 
+from nova_cells_persist.db import reason
 from nova_cells_persist import exception
 from nova_cells_persist import plugin
 from nova_cells_persist import releases
@@ -36,9 +37,6 @@ FINDINGS, ERRORS, BAD_ARGUMENTS = 1, 2, 127
 
 # What cliff and argparse return for a command line that they do not know.
 _USAGE = 2
-
-# The part of a URL, or of what a driver makes of it, before its host.
-_CREDENTIALS = re.compile(r'[^\s\'"(]+@')
 
 
 class CellsPersistApp(app.App):
@@ -79,11 +77,19 @@ class CellsPersistApp(app.App):
 
     def _tidy(self, record):
         """Keep credentials, and a traceback unless asked for, out of a log."""
-        record.msg = _CREDENTIALS.sub('***@', record.getMessage())
+        record.msg = reason.without_credentials(record.getMessage())
         record.args = ()
-        if not self.options.debug:
-            record.exc_info = record.exc_text = None
+        record.exc_text = None
+        if record.exc_info and self.options.debug:
+            record.exc_text = reason.without_credentials(''.join(
+                traceback.format_exception(*record.exc_info)).rstrip())
+        record.exc_info = None
         return True
+
+    def interact(self):
+        """Take the place of cliff's own shell, which nobody asked for."""
+        self.stderr.write('%s: which command? See "%s --help".\n' % (
+            self.NAME, self.NAME))
 
     def progress(self, servers):
         """Return a bar to update, which is seen on a terminal only.
@@ -116,7 +122,8 @@ def configure(argv):
     """Read nova.conf, so that Nova's objects can be used.
 
     :param argv: the arguments for oslo.config
-    :raises: SetupError if there is no Nova beside us, or not a supported one
+    :raises: SetupError if there is no Nova beside us, or not a supported one,
+        or a file of its configuration is no text
     """
     releases.check_supported()
     # Nova imports eventlet where it is installed, also to do without it.
@@ -125,7 +132,10 @@ def configure(argv):
     from nova import objects
 
     # With RPC: a cell mapping cannot be read without its options.
-    config.parse_args(['nova-cells-persist'] + argv, configure_db=False)
+    try:
+        config.parse_args(['nova-cells-persist'] + argv, configure_db=False)
+    except UnicodeDecodeError as exc:
+        raise exception.UnreadableConfiguration(reason=exc) from None
     # Somebody waits at a terminal: a database that does not answer is said
     # at once, not after the minutes for which a service would try again.
     for group in ('database', 'api_database'):
@@ -159,7 +169,6 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     app = CellsPersistApp()
     try:
-        # Without a command cliff would open a shell of its own.
         status = app.run(argv or ['--help'])
     except cliff_help.HelpExit:
         return 0
@@ -170,7 +179,9 @@ def main(argv=None):
         return status_of(exc)
     if app.failed:
         return ERRORS
-    return BAD_ARGUMENTS if status == _USAGE and not app.has_run else status
+    if not app.has_run and (status == _USAGE or app.interactive_mode):
+        return BAD_ARGUMENTS
+    return status
 
 
 if __name__ == '__main__':

@@ -271,7 +271,11 @@ def main(argv=None):
         return command.status_of(exc)
     upgradecheck.CONF = cfg.CONF
     _outcome.cache_clear()
-    return int(upgradecheck.run(cfg.CONF))
+    try:
+        return int(upgradecheck.run(cfg.CONF))
+    except KeyboardInterrupt:
+        print('Interrupted: not all was checked.', file=sys.stderr)
+        return command.ERRORS
 
 
 if __name__ == '__main__':

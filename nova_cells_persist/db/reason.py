@@ -12,8 +12,18 @@
 
 """What is wrong with a database, for the one who has to mend it."""
 
+import re
+
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
+
+# The part of a URL, or of what a driver makes of it, before its host.
+_CREDENTIALS = re.compile(r'(?<=://)\S*@|[^\s\'"(]+@')
+
+
+def without_credentials(text: str) -> str:
+    """Return a text without what may be a user's name and password."""
+    return _CREDENTIALS.sub('***@', text)
 
 
 def of(exc: Exception) -> str:
@@ -29,7 +39,8 @@ def of(exc: Exception) -> str:
         # What SQLAlchemy says repeats it, with the password.
         return 'its connection is no URL that SQLAlchemy can parse'
     text = str(getattr(exc, 'orig', None) or exc).strip()
-    return (text or type(exc).__name__).splitlines()[0].rstrip('.')
+    return without_credentials(
+        (text or type(exc).__name__).splitlines()[0].rstrip('.'))
 
 
 def _maker(table: str) -> str:

@@ -56,7 +56,7 @@ class BackfillTestCase(command.CommandMixin, base.CloudTestCase):
         self.assertEqual({'cell1': (3, 2, 0), 'cell2': (1, 0, 0)},
                          self.backfill('--max-count', '2', status=1))
         self.assertEqual({'cell1': (1, 1, 0), 'cell2': (1, 1, 0)},
-                         self.backfill('--max-count', '2', status=1))
+                         self.backfill('--max-count', '2'))
         self.assertEqual({}, self.backfill('--max-count', '2'))
         status, _, stderr = self.command('backfill', '--max-count', '0')
         self.assertEqual(127, status)

@@ -51,6 +51,19 @@ ALL = [API_DATABASE] + CELLS
 
 # Port 1 is reserved: nothing answers there.
 DEAD = 'mysql+pymysql://nova:s3cret@127.0.0.1:1/nova'
+# nova-cells-persist-status, and somebody who does not wait for it.
+INTERRUPTED = """
+import sys
+from nova_cells_persist.cmd import status
+
+def interrupt():
+    raise KeyboardInterrupt()
+
+status._schemas = interrupt
+sys.exit(status.main())
+"""
+# Its password has an @ that should have been written as %40.
+AT = 'mysql+pymysql://nova:geh@s3cret@127.0.0.1:1/nova'
 
 
 class CommandTestCase(base.BaseTestCase):
@@ -549,6 +562,37 @@ class ProcessTestCase(CommandTestCase):
         self.assertIn('The database of cell dead cannot be used', run.stderr)
         self.assertNotIn('s3cret', run.stdout + run.stderr)
         self.assertEqual(1, len(run.stderr.splitlines()), run.stderr)
+
+    def test_options_and_no_command(self):
+        run = self.process(input='db version\n')
+        self.assertEqual((127, ''), (run.returncode, run.stdout))
+        self.assertEqual('nova-cells-persist: which command? See '
+                         '"nova-cells-persist --help".\n', run.stderr)
+
+    def test_traceback_without_credentials(self):
+        self.map_cell('at', AT)
+        run = self.process('--debug', 'db', 'version')
+        self.assertEqual(2, run.returncode)
+        self.assertIn('Traceback', run.stderr)
+        self.assertIn('127.0.0.1', run.stderr)
+        self.assertNotIn('s3cret', run.stdout + run.stderr)
+
+    def test_interrupted_checks(self):
+        run = subprocess.run(
+            [sys.executable, '-c', INTERRUPTED, '--config-file', self.conf,
+             'upgrade', 'check'], cwd=ROOT, text=True, timeout=120,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual((2, 'Interrupted: not all was checked.\n'),
+                         (run.returncode, run.stderr))
+
+    def test_configuration_that_is_no_text(self):
+        with open(self.conf, 'ab') as file:
+            file.write(b'# caf\xe9\n')
+        for run in (self.process('db', 'version'),
+                    self.status('upgrade', 'check')):
+            self.assertEqual((2, ''), (run.returncode, run.stdout))
+            self.assertEqual(1, len(run.stderr.splitlines()), run.stderr)
+            self.assertIn('is no text in UTF-8', run.stderr)
 
     def test_audit(self):
         self.make_nova_tables()

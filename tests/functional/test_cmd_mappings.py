@@ -60,6 +60,14 @@ class MappingTestCase(test_cmd_db.CommandTestCase):
         self.assertEqual(5, said.count('cell typo'), said)
         self.assertNotIn('s3cret', run.stdout + run.stderr)
 
+    def test_host_that_is_part_of_a_password(self):
+        self.map_typo(test_cmd_db.AT)
+        run = self.status('upgrade', 'check')
+        self.assertEqual(2, run.returncode, run.stderr)
+        said = ' '.join(run.stdout.replace('|', ' ').split())
+        self.assertIn("'***@127.0.0.1'", said)
+        self.assertNotIn('s3cret', run.stdout + run.stderr)
+
     def test_no_url(self):
         self.map_typo('mysql+pymysql:nova:s3cret@db/nova')
         self.assert_each_says(SAID['database'])

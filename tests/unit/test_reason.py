@@ -1,0 +1,35 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+
+from oslotest import base
+
+from nova_cells_persist.db import reason
+
+
+class ReasonTest(base.BaseTestCase):
+
+    def test_without_credentials(self):
+        for text, expected in (
+                ('no server', 'no server'),
+                ("to 'mysql://u:s3cret@host/db'", "to '***@host/db'"),
+                ('mysql+pymysql://u:s3@cret@host/db, x@y', '***@host/db'),
+                ("mysql://u:s'3(cr\"et@host/db", 'mysql://***@host/db'),
+                ("server on 's3cret@host'", "server on '***@host'"),
+                ('mysql//u:s3cret@host', '***@host')):
+            found = reason.without_credentials(text)
+            self.assertNotIn('cret', found)
+            self.assertIn(expected.rpartition('*')[2], found)
+
+    def test_of(self):
+        self.assertEqual("no connection to '***@host'", reason.of(
+            RuntimeError("no connection to 's3cret@host'.\nMore of it.")))
