@@ -41,15 +41,36 @@ def _record():
     ]
 
 
+def _as_nova_has_it(bind):
+    """Return options of a table: MySQL is to join it with those of Nova.
+
+    It cannot compare columns of two collations. That of a character set is
+    another one from MariaDB 11.5 on, where Nova's tables may be from before.
+    """
+    if bind.dialect.name != 'mysql':
+        return {}
+    found = bind.execute(sa.text(
+        'SELECT character_set_name, collation_name '
+        'FROM information_schema.columns WHERE table_schema = DATABASE() '
+        "AND (table_name = 'instances' AND column_name = 'uuid' OR "
+        "table_name = 'instance_mappings' AND column_name = 'instance_uuid')"
+    )).first()
+    options = {'mysql_engine': 'InnoDB', 'mysql_charset': 'utf8mb3'}
+    if found:
+        options['mysql_charset'], options['mysql_collate'] = found
+    return options
+
+
 # MySQL commits each statement as it comes. A script that was broken off there
 # is run again from its beginning, so each step looks whether it was done.
 
 def _create_table(op, name, *args):
-    if not sa.inspect(op.get_bind()).has_table(name):
+    bind = op.get_bind()
+    if not sa.inspect(bind).has_table(name):
         op.create_table(
             name,
             sa.Column('id', sa.Integer, primary_key=True, autoincrement=True),
-            *args, mysql_engine='InnoDB', mysql_charset='utf8mb3')
+            *args, **_as_nova_has_it(bind))
 
 
 def _create_index(op, name, table_name, columns):

@@ -29,6 +29,7 @@ from nova.db.main import api as main_db_api
 from nova.objects import cell_mapping
 
 from nova_cells_persist.db import build_request as db_build
+from nova_cells_persist.db import collations
 from nova_cells_persist.db import database
 from nova_cells_persist.db import migrators
 from nova_cells_persist.db import models
@@ -129,7 +130,8 @@ class Schema:
                                   'compare_type': True})
             found = autogenerate.compare_metadata(
                 context, models.metadata_of(self.kind))
-        return [_in_words(difference) for difference in found]
+            return [_in_words(difference) for difference in found] + (
+                collations.differences(connection, self.kind))
 
     def only_here(self):
         """Return what would be lost with the tables.
