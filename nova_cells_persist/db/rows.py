@@ -68,8 +68,10 @@ STATUS = (_MIGRATIONS.c.id, _MIGRATIONS.c.status)
 def lock(session, instance_uuid):
     """Lock what the API database has of a server until the transaction ends.
 
-    Where there is nothing to lock, there is nothing to lose.
+    Where there is nothing to lock, there is nothing to lose. To be called
+    before anything else in the transaction.
     """
+    database.lock_no_gaps(session)
     for table in _LOCKED:
         session.execute(
             sa.select(table.c.id)

@@ -32,6 +32,7 @@ from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist.db import rows
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import record
+from nova_cells_persist.reconcile import allocations
 from nova_cells_persist.reconcile import audit
 from nova_cells_persist.reconcile import codes
 from nova_cells_persist.reconcile import journal as files
@@ -298,6 +299,29 @@ class HealTest(test_audit.AuditTestCase):
         for server_id in servers:
             self.assertEqual('ACTIVE',
                              self.api.get_server(server_id)['status'])
+
+    @testtools.skipUnless(base.KIND, 'SQLite locks no rows')
+    def test_accepted_while_placement_is_slow(self):
+        """No row is locked but those of the server that is mended."""
+        self.boot(host='host1')
+        server_id = self.boot(host='host1')['id']
+        self.lose_instance(server_id, 'cell1')
+        get, accepted, waits = allocations.get, [], []
+
+        def slow(*args):
+            thread = threading.Thread(
+                target=lambda: accepted.append(self.accept()), daemon=True)
+            thread.start()
+            thread.join(DEADLINE)
+            waits.append(thread.is_alive())
+            return get(*args)
+
+        with fixtures.MonkeyPatch(
+                'nova_cells_persist.reconcile.allocations.get', slow), \
+                self.held_builds():
+            self.heal('orphaned-mapping')
+        self.assertEqual([False], waits)
+        self.assertEqual(1, len(accepted))
 
     @testtools.skipUnless(base.KIND, 'SQLite locks no rows')
     def test_saved_while_it_is_put_back(self):
