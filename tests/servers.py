@@ -302,9 +302,15 @@ class PostgreSQL(Server):
         return self._url(other)
 
     def _to_initialize(self):
-        # The only locale that is there on every machine.
-        return ['--no-locale', '--encoding=UTF8', '--username=nova',
-                '--auth=trust', '--no-sync', '--pgdata=' + self._path('data')]
+        # The only locale that is there on every machine. From release 15 on
+        # texts may be compared by another one, as most installations do.
+        options = subprocess.run([self._initialize, '--help'],
+                                 stdout=subprocess.PIPE, text=True).stdout
+        compared = (['--locale-provider=icu', '--icu-locale=en-US']
+                    if '--icu-locale' in options else [])
+        return ['--no-locale', '--encoding=UTF8', *compared,
+                '--username=nova', '--auth=trust', '--no-sync',
+                '--pgdata=' + self._path('data')]
 
     def _to_serve(self):
         arguments = ['-D', self._path('data'), '-c', 'listen_addresses=',

@@ -13,9 +13,10 @@
 """The order in which servers are listed, as databases see it.
 
 Of a key that may be NULL too: Nova compares such values with < and >, which
-finds no row.
+finds no row. And of a text as it is written here, see _sorted_by().
 """
 
+from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from nova.db.main import models as main_models
@@ -37,33 +38,36 @@ def is_of_instances(model):
     return model is _Instance
 
 
-def meets_null(dialect, order, values):
-    """Whether NULL is at a place in an order of instances, or behind it.
+def page(query, limit, order, marker=None):
+    """Return a query of instances for a page of them.
+
+    As paginate_query() of oslo_db/sqlalchemy/utils.py, but for NULL and texts.
 
     :param order: a list of (sort key, 'asc' or 'desc')
-    :param values: what the place has, key to value
+    :param marker: the last server of the page before
     """
-    return any(
-        values[key] is None or
-        key not in _NEVER_NULL and nulls_are_last(dialect, direction)
-        for key, direction in order)
+    dialect = query.session.get_bind().dialect
+    if marker is not None:
+        query = query.filter(beyond(dialect, order, {
+            key: getattr(marker, key) for key, _ in order}))
+    query = query.order_by(*_clauses(dialect, order))
+    return query if limit is None else query.limit(limit)
 
 
 def beyond(dialect, order, values, or_there=False):
     """Return a criterion of instances: those behind a place in an order.
-
-    As paginate_query() of oslo_db/sqlalchemy/utils.py makes it, but for NULL.
 
     :param order: a list of (sort key, 'asc' or 'desc')
     :param values: what the place has, key to value
     :param or_there: what is at the place counts too
     """
     behind = [
-        sa.and_(*[_same(key, values[key]) for key, _ in order[:number]],
+        sa.and_(*[_same(dialect, key, values[key])
+                  for key, _ in order[:number]],
                 _later(dialect, key, direction, values[key]))
         for number, (key, direction) in enumerate(order)]
     if or_there:
-        behind.append(sa.and_(*[_same(key, values[key])
+        behind.append(sa.and_(*[_same(dialect, key, values[key])
                                 for key, _ in order]))
     return sa.or_(*behind)
 
@@ -73,20 +77,51 @@ def first(session, order, values):
 
     As _model_get_uuid_by_sort_filters() of nova/db/main/api.py, but for NULL.
     """
+    dialect = session.get_bind().dialect
     return session.query(_Instance.uuid).filter(
-        beyond(session.get_bind().dialect, order, values, or_there=True)
-    ).order_by(*[getattr(getattr(_Instance, key), direction)()
-                 for key, direction in order]).limit(1).scalar()
+        beyond(dialect, order, values, or_there=True)
+    ).order_by(*_clauses(dialect, order)).limit(1).scalar()
 
 
-def _same(key, value):
-    column = getattr(_Instance, key)
+def _clauses(dialect, order):
+    return [getattr(_sorted_by(dialect, key), direction)()
+            for key, direction in order]
+
+
+def _sorted_by(dialect, key):
+    """Return what instances are sorted by for a key, an expression.
+
+    What a text is sorted as depends on the collation of its column, which
+    was chosen with the database or by its server. As one that is named here
+    it is the same in all databases, and known to who merges their lists.
+
+    :raises: InvalidSortKey
+    """
+    try:
+        column = getattr(_Instance, key)
+    except AttributeError:
+        raise db_exc.InvalidSortKey(key)
+    # That of a uuid is the same in all, and there is an index.
+    if (not isinstance(column.type, sa.String) or
+            isinstance(column.type, sa.Enum) or key == 'uuid'):
+        return column
+    if dialect.name == 'postgresql':
+        return sa.collate(column, 'C')
+    if dialect.name == 'mysql':
+        return sa.collate(sa.func.convert(column.op('USING')(
+            sa.literal_column('utf8mb4'))), 'utf8mb4_general_ci')
+    return column
+
+
+def _same(dialect, key, value):
+    column = _sorted_by(dialect, key)
     return column.is_(None) if value is None else column == value
 
 
 def _later(dialect, key, direction, value):
-    column = getattr(_Instance, key)
-    nulls_last = nulls_are_last(dialect, direction)
+    column = _sorted_by(dialect, key)
+    nulls_last = (key not in _NEVER_NULL and
+                  nulls_are_last(dialect, direction))
     if value is None:
         return sa.false() if nulls_last else column.is_not(None)
     if isinstance(column.type, sa.Boolean):   # which no database compares

@@ -17,6 +17,12 @@ import re
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
+#: What MySQL and MariaDB have against a regular expression: ER_REGEXP_*.
+_REGULAR_EXPRESSION = frozenset([1139, 3887, 3900, *range(3684, 3700)])
+
+#: What PostgreSQL has against it: invalid_regular_expression.
+_INVALID = '2201B'
+
 # The part of a URL, or of what a driver makes of it, before its host.
 _CREDENTIALS = re.compile(r'(?<=://)\S*@|[^\s\'"(]+@')
 
@@ -41,6 +47,16 @@ def of(exc: Exception) -> str:
     text = str(getattr(exc, 'orig', None) or exc).strip()
     return without_credentials(
         (text or type(exc).__name__).splitlines()[0].rstrip('.'))
+
+
+def is_regular_expression(exc: Exception) -> bool:
+    """Whether a database cannot read the regular expression of a query."""
+    cause = getattr(exc, 'inner_exception', None) or exc
+    cause = getattr(cause, 'orig', None) or cause
+    state = getattr(cause, 'pgcode', getattr(cause, 'sqlstate', None))
+    first = cause.args[0] if cause.args else None
+    return (state == _INVALID or first in _REGULAR_EXPRESSION or
+            first == 'user-defined function raised exception')
 
 
 def _maker(table: str) -> str:

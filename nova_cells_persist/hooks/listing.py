@@ -102,30 +102,26 @@ def _place_in_cell(sort_context, context, values):
             zip(sort_context.sort_keys, values)))
 
 
-class PageBehindNull(base.Hook):
-    """Wraps paginate_query() of oslo_db.sqlalchemy.utils.
+class PageOfInstances(base.Hook):
+    """Stands in for paginate_query() of oslo_db.sqlalchemy.utils.
 
-    Nova asks it for the instances of a cell that are behind its marker. It
-    leaves out of the comparison what the marker has not got, and finds no
-    instance behind it that has not got what the marker has.
+    Where Nova asks it for instances. It leaves out of the comparison what the
+    marker has not got, and finds no instance behind it that has not got what
+    the marker has; and texts it compares in the collation of their column.
     """
 
     module = 'oslo_db.sqlalchemy.utils'
     attributes = ('paginate_query',)
 
     def call(self, wrapped, instance, args, kwargs):
-        return _page_behind_null(wrapped, *args, **kwargs)
+        return _page_of_instances(wrapped, *args, **kwargs)
 
 
-def _page_behind_null(wrapped, query, model, limit, sort_keys, marker=None,
-                      sort_dir=None, sort_dirs=None):
-    if marker is not None and sort_dirs and db_order.is_of_instances(model):
-        order = list(zip(sort_keys, sort_dirs))
-        values = {key: getattr(marker, key) for key in sort_keys}
-        dialect = query.session.get_bind().dialect
-        if db_order.meets_null(dialect, order, values):
-            query = query.filter(db_order.beyond(dialect, order, values))
-            marker = None
+def _page_of_instances(wrapped, query, model, limit, sort_keys, marker=None,
+                       sort_dir=None, sort_dirs=None):
+    if sort_dirs and db_order.is_of_instances(model):
+        return db_order.page(query, limit, list(zip(sort_keys, sort_dirs)),
+                             marker)
     return wrapped(query, model, limit, sort_keys, marker=marker,
                    sort_dir=sort_dir, sort_dirs=sort_dirs)
 

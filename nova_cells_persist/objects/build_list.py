@@ -68,6 +68,7 @@ class BuildRequestList(stock.BuildRequestList):
             return cls(context, objects=[])
         paging = {'limit': limit, 'sort_keys': sort_keys,
                   'sort_dirs': sort_dirs}
+        adopt_new(context)
         try:
             found = page(context, filters, marker=marker, **paging)
         except nova_exc.MarkerNotFound:
@@ -78,8 +79,7 @@ class BuildRequestList(stock.BuildRequestList):
             if key in (None, marker):
                 raise
             found = page(context, filters, marker=key, **paging)
-        return cls(context, objects=hydrate(
-            context, [row for _, row in found]))
+        return cls(context, objects=hydrate(context, rows_of(found)))
 
 
 @contextlib.contextmanager
@@ -101,14 +101,36 @@ def is_merging(context):
     return getattr(context, 'merges_builds', None) is not None
 
 
+class Build(dict):
+    """The instance that a build will be: what a list is sorted by.
+
+    :ivar row: as of db.build_request.get(); None if it has just gone
+    """
+
+    row = None
+
+
+def rows_of(builds):
+    """Return the rows of those Builds that are there still."""
+    return [build.row for build in builds if build.row is not None]
+
+
+def note_marker(context, server):
+    """Have a page go on behind a server, a Build too that has gone.
+
+    :returns: its uuid
+    """
+    if isinstance(server, Build):
+        context.merges_builds[server['uuid']] = (None, server)
+    return server['uuid']
+
+
 def page(context, filters, criterion=None, **paging):
     """Return the builds of servers that have no cell and match.
 
     :param criterion: as of db.order, what they have to meet as well
-    :returns: a list of (the instance that it will be, a dict; its row, as of
-        db.build_request.get())
+    :returns: a list of Build
     """
-    _adopt(context)
     if 'system_metadata' in filters:
         filters = _by_system_metadata(context, filters)
     return _page(context, filters, criterion, **paging)
@@ -122,10 +144,8 @@ def _page(context, filters, criterion=None, marker=None, **paging):
         try:
             servers = main_db_api.instance_get_all_by_filters_sort(
                 own, filters, columns_to_join=[], marker=marker, **paging)
-        except (db_exc.DBConnectionError, db_exc.DBDeadlock):
-            raise
-        except (db_exc.DBError, sa_exc.OperationalError) as exc:
-            if not _may_be_regular_expressions(filters):
+        except (db_exc.DBError, sa_exc.DBAPIError) as exc:
+            if not reason.is_regular_expression(exc):
                 raise
             # A regular expression that this database cannot read. What a
             # cell cannot answer does not fail a list either.
@@ -135,14 +155,10 @@ def _page(context, filters, criterion=None, marker=None, **paging):
             return []
     with database.api_reader(context) as session:
         rows = db_build.get_all(session, [each['uuid'] for each in servers])
-    return [(server, rows[server['uuid']]) for server in servers
-            if server['uuid'] in rows]
-
-
-def _may_be_regular_expressions(filters):
-    """Whether a database may be unable to read what is asked of it."""
-    return any(isinstance(value, str) for name, value in filters.items()
-               if name not in ('project_id', 'user_id'))
+    builds = [Build(server) for server in servers]
+    for build in builds:
+        build.row = rows.get(build['uuid'])
+    return builds
 
 
 def find(context, instance_uuid):
@@ -166,7 +182,7 @@ def _by_system_metadata(context, filters):
     """
     filters = dict(filters)
     wanted = filters.pop('system_metadata')
-    builds = hydrate(context, [row for _, row in _page(context, filters)])
+    builds = hydrate(context, rows_of(_page(context, filters)))
     filters['uuid'] = [
         build.instance_uuid for build in builds
         if _has(build.instance.system_metadata, wanted)]
@@ -222,7 +238,7 @@ REFUSALS = database.FAILURES + (sa_exc.StatementError, OverflowError)
 _looked = weakref.WeakKeyDictionary()
 
 
-def _adopt(context):
+def adopt_new(context):
     """Give each build that only Nova's table has a row here.
 
     An API node without the plugin has accepted it. As long as there is one,

@@ -19,7 +19,6 @@ build stands where its instance will stand.
 
 import functools
 import heapq
-import unicodedata
 
 import netaddr
 from oslo_utils import timeutils
@@ -30,6 +29,7 @@ from nova.db import utils as db_utils
 from nova import objects
 
 from nova_cells_persist.db import database
+from nova_cells_persist.db import general_ci
 from nova_cells_persist.db import order as db_order
 from nova_cells_persist.objects import build_list
 
@@ -47,45 +47,52 @@ def merge(context, ask_cells, filters, limit, marker, sort_keys, sort_dirs):
     :raises: MarkerNotFound
     """
     order = Order.of_list(sort_keys, sort_dirs)
-    builds = _builds(context, filters, limit, marker, order)
-    servers, down = _gather(ask_cells, [server for server, _ in builds],
-                            limit, marker, order)
-    rows = {server['uuid']: row for server, row in builds}
-    return objects.InstanceList(
-        objects=_hydrated(context, servers[:limit], rows)), down
-
-
-def _gather(ask_cells, builds, limit, marker, order):
-    """Return as many servers as fill a page, in order, builds as dicts."""
-    instances, down = [], set()
-    # As many instances as the builds leave room for; but one at least: if it
-    # stands behind all builds, the page is theirs.
-    wanted = max(limit - len(builds), 1) if limit and builds else limit
+    build_list.adopt_new(context)
+    servers, down = [], set()
     while True:
-        found, silent = ask_cells(wanted, marker, order.keys, order.dirs)
-        instances.extend(found)
+        wanted = limit and limit - len(servers)
+        builds = _builds(context, filters, wanted, marker, order)
+        page, silent = _page(ask_cells, builds, wanted, marker, order)
         down.update(silent)
+        servers += _hydrated(context, page)
+        # One that is gone by now, or cannot be read, leaves its place to what
+        # is behind it: who gets less than a page asks for no other one.
+        if not limit or len(page) < wanted or len(servers) == limit:
+            return objects.InstanceList(objects=servers), list(down)
+        marker = build_list.note_marker(context, page[-1])
+
+
+def _page(ask_cells, builds, limit, marker, order):
+    """Return what is on a page, in order, and which cells did not answer.
+
+    :param builds: a list of build_list.Build, as many as fill it at most
+    :returns: (a list of these and of Instances, uuids)
+    """
+    # Many builds mostly stand in front of all instances: see whether they do.
+    few = 1 if limit and len(builds) >= limit else limit
+    while True:
+        instances, down = ask_cells(few, marker, order.keys, order.dirs)
         # What is landing is in a cell, and still a build or not yet one.
         landed = {instance.uuid for instance in instances}
-        builds = [each for each in builds if each['uuid'] not in landed]
-        servers = list(heapq.merge(instances, builds, key=order.key))
-        if not wanted or len(found) < wanted:
-            return servers, list(down)
-        marker = found[-1].uuid
-        # Up to the last instance nothing is missing.
-        wanted = limit - 1 - [server['uuid'] for server in servers
-                              ].index(marker)
-        if wanted <= 0:
-            return servers, list(down)
+        servers = list(heapq.merge(instances, [
+            each for each in builds if each['uuid'] not in landed],
+            key=order.key))[:limit]
+        # Behind the last of them there may be others, in front of a build.
+        if few == limit or not landed.intersection(
+                server['uuid'] for server in servers[:limit - 1]):
+            return servers, down
+        few = limit
 
 
-def _hydrated(context, page, rows):
+def _hydrated(context, page):
+    """Return the Instances of a page, of those that are there."""
     builds = {build.instance_uuid: build.instance
-              for build in build_list.hydrate(context, [
-                  rows[server['uuid']] for server in page
-                  if isinstance(server, dict)], whole=True)}
+              for build in build_list.hydrate(context, build_list.rows_of(
+                  server for server in page
+                  if isinstance(server, build_list.Build)), whole=True)}
     return [builds.get(server['uuid'], server) for server in page
-            if not isinstance(server, dict) or server['uuid'] in builds]
+            if not isinstance(server, build_list.Build) or
+            server['uuid'] in builds]
 
 
 def _builds(context, filters, limit, marker, order):
@@ -166,12 +173,5 @@ class Order:
         if key in _ADDRESSES and self.dialect.name == 'postgresql':
             return netaddr.IPAddress(value)
         if self.dialect.name == 'mysql':
-            return _folded(value)
+            return general_ci.key(value)
         return value
-
-
-def _folded(text):
-    """Return what a string counts as in Nova's collation of MySQL."""
-    letters = unicodedata.normalize('NFD', text.rstrip(' '))
-    return ''.join(letter for letter in letters
-                   if not unicodedata.combining(letter)).upper()

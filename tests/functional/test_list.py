@@ -26,6 +26,7 @@ from oslo_db import exception as db_exc
 from oslo_db.sqlalchemy import enginefacade
 from oslo_db.sqlalchemy import test_fixtures as db_fixtures
 from oslo_utils import uuidutils
+import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from nova import context as nova_context
@@ -39,6 +40,7 @@ from nova import test
 
 from nova_cells_persist.db import as_instances
 from nova_cells_persist.db import database
+from nova_cells_persist.db import general_ci
 from nova_cells_persist.db import models
 from nova_cells_persist.db import order as db_order
 from nova_cells_persist import fixture
@@ -51,7 +53,8 @@ NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 
 # What is drawn is much alike, so that it matches and that it is equal.
 NAMES = st.sampled_from(
-    ['a', 'A', 'b', 'ab', 'ä', '%', '_', "o'x", '"', '\\', 'a b', '.', '1'])
+    ['a', 'A', 'b', 'ab', 'ä', '%', '_', "o'x", '"', '\\', 'a b', '.', '1',
+     'Z', 'a-b', '\u304b', '\u304c', '\uac00', '\u4e00', 'ss', '\xdf'])
 TAGS = st.lists(st.sampled_from(['t', 'T', 'u', "v'", '%']),
                 unique_by=str.lower, max_size=3)
 METADATA = st.dictionaries(
@@ -249,7 +252,7 @@ class SQLiteTest(test.TestCase):
                 order.dialect, order.pairs,
                 build_list.find(self.context, uuid))
             self.assertEqual(expected[number + 1:], [
-                build['uuid'] for build, _ in build_list.page(
+                build['uuid'] for build in build_list.page(
                     self.context, {}, behind, **paging)])
 
     def test_characters(self):
@@ -374,9 +377,7 @@ class SQLiteTest(test.TestCase):
         return CELL_TABLES
 
 
-class MariaDBTest(SQLiteTest):
-
-    KIND = 'mariadb'
+class ServerMixin:
 
     def use_cell(self):
         self.server = servers.shared(self.KIND)
@@ -396,6 +397,25 @@ class MariaDBTest(SQLiteTest):
         return facade
 
 
-class PostgreSQLTest(MariaDBTest):
+class MariaDBTest(ServerMixin, SQLiteTest):
+
+    KIND = 'mariadb'
+
+    def test_weights(self):
+        """Each character counts as what the server says."""
+        characters = [chr(number) for number in range(1, 0x10000)
+                      if not 0xd800 <= number < 0xe000] + ['\U0001f600']
+        with api_db_api.get_engine().connect() as connection:
+            for first in range(0, len(characters), 4000):
+                some = characters[first:first + 4000]
+                weights = connection.execute(sa.text(' UNION ALL '.join(
+                    "SELECT HEX(WEIGHT_STRING(CONVERT(x'%s' USING utf8mb4) "
+                    'COLLATE utf8mb4_general_ci))' % each.encode().hex()
+                    for each in some))).scalars()
+                self.assertEqual(list(weights), [
+                    '%04X' % ord(general_ci.key(each)[0]) for each in some])
+
+
+class PostgreSQLTest(ServerMixin, SQLiteTest):
 
     KIND = 'postgresql'

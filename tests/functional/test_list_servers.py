@@ -17,12 +17,14 @@ import contextlib
 import fixtures
 from oslo_utils import uuidutils
 
+from nova.compute import instance_list
 from nova.conductor import manager
 from nova import exception as nova_exc
 from nova import objects
 from nova import quota
 from nova.tests.functional.api import client
 
+from nova_cells_persist.db import build_request as db_build
 from tests.functional import base
 
 
@@ -175,6 +177,77 @@ class MergeTest(ListTestCase):
         self._wait_for_state_change(server, 'ACTIVE')
         self.assertEqual([['new', 'old']] * 2, listed)
 
+    def test_is_deleted_during_a_page(self):
+        """Behind the uuids of the builds, and in front of their rows."""
+        self.boot(host='host1', name='z')
+        get_all = db_build.get_all
+        for limit in (1, 2, 3, 10):
+            with self.held_builds():
+                doomed = self.named('a', 'b', 'c', 'd')[1]
+
+                def delete_first(*args):
+                    if doomed:
+                        self.api.delete_server(doomed.pop('id'))
+                        doomed.clear()
+                    return get_all(*args)
+
+                with fixtures.MonkeyPatch(
+                        'nova_cells_persist.db.build_request.get_all',
+                        delete_first):
+                    names = self.pages(limit=limit, sort_key='display_name',
+                                       sort_dir='asc')
+                self.assertEqual({'a', 'c', 'd', 'z'}, {*names} - {'b'})
+                self.assertEqual(sorted(names), names)
+                for server in self.page():
+                    if server['name'] != 'z':
+                        self.api.delete_server(server['id'])
+
+    def test_cannot_be_read(self):
+        """A page is full all the same: who gets less asks for no other."""
+        with self.held_builds():
+            for server in self.named('a', 'b', 'c', 'd'):
+                if server['id'] in [each['id'] for each in self.page(
+                        name='^[ac]$')]:
+                    self.execute(
+                        "UPDATE build_request SET request_obj = 'x' "
+                        'WHERE instance_uuid = :uuid', uuid=server['id'])
+                    self.execute(
+                        "UPDATE build_requests SET instance = 'x' "
+                        'WHERE instance_uuid = :uuid', uuid=server['id'])
+            for limit in (1, 2, 10):
+                query = {'limit': limit, 'sort_key': 'display_name',
+                         'sort_dir': 'asc'}
+                self.assertEqual(['b', 'd'][:limit], self.listed(**query))
+                self.assertEqual(['b', 'd'], self.pages(**query))
+
+    def test_cells_are_asked_once(self):
+        """One that hangs is waited for once, wherever builds stand."""
+        self.boot(host='host1', name='b')
+        self.boot(host='host3', name='d')
+        asked, sort = [], instance_list.get_instances_sorted
+
+        def counted(*args, **kwargs):
+            asked.append(args)
+            return sort(*args, **kwargs)
+
+        with self.held_builds(), fixtures.MonkeyPatch(
+                'nova.compute.instance_list.get_instances_sorted', counted):
+            self.named('c', 'e')
+            for limit, direction in ((3, 'asc'), (3, 'desc'), (10, 'asc')):
+                self.listed(limit=limit, sort_key='display_name',
+                            sort_dir=direction)
+                self.assertEqual(1, len(asked))
+                asked.clear()
+
+    def test_database_refuses(self):
+        """What a filter has not caused is no empty list."""
+        with self.held_builds():
+            self.named('a')
+            self.execute('DROP TABLE build_request_item')
+            self.assertEqual(500, self.assertRaises(
+                client.OpenStackApiException, self.page, tags='t',
+                name='^a$').response.status_code)
+
     def test_filters(self):
         self.boot(host='host1', name='landed')
         with self.held_builds():
@@ -209,6 +282,14 @@ class AdoptionTest(ListTestCase):
             for names in (['a'], ['a', 'b']):
                 self.accept_without(names[-1])
                 self.assertEqual(names, sorted(self.listed()))
+
+    def test_as_a_marker(self):
+        """A page before was served by such a node too."""
+        with self.held_builds():
+            uuid = self.accept_without('a')
+            self.accept_without('b')
+            self.assertEqual(['b'], self.listed(
+                marker=uuid, sort_key='display_name', sort_dir='asc'))
 
     def test_late(self):
         """Committed when the ids of others have gone far beyond its own."""

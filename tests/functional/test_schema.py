@@ -22,9 +22,9 @@ from nova_cells_persist.db import database
 from nova_cells_persist.db import migration
 from nova_cells_persist.db import models
 
-from tests import servers
 from tests.functional import base
 from tests.functional import test_migrations
+from tests import servers
 
 #: One that is not the default of its character set.
 COLLATION = 'utf8mb3_unicode_ci'

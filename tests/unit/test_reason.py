@@ -11,7 +11,9 @@
 #    under the License.
 
 
+from oslo_db import exception as db_exc
 from oslotest import base
+from sqlalchemy import exc as sa_exc
 
 from nova_cells_persist.db import reason
 
@@ -33,3 +35,17 @@ class ReasonTest(base.BaseTestCase):
     def test_of(self):
         self.assertEqual("no connection to '***@host'", reason.of(
             RuntimeError("no connection to 's3cret@host'.\nMore of it.")))
+
+    def test_is_regular_expression(self):
+        for args, expected in (
+                ((1139, 'Got error ... from regexp'), True),
+                ((3689, 'Unrecognized escape sequence'), True),
+                (('user-defined function raised exception',), True),
+                ((1205, 'Lock wait timeout exceeded'), False),
+                ((1146, "Table 'x' doesn't exist"), False),
+                (('no such table: x',), False), ((), False)):
+            cause = Exception(*args)
+            for exc in (cause, sa_exc.OperationalError('', {}, cause),
+                        db_exc.DBError(
+                            sa_exc.OperationalError('', {}, cause))):
+                self.assertIs(expected, reason.is_regular_expression(exc))
