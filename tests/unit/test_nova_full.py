@@ -127,8 +127,8 @@ class ResultsTest(base.BaseTestCase):
         self.results.wait_for([test, *ids('a')])
         page = '\n'.join(nova_full.page([self.path]))
         self.assertIn('differs:\n\n- ``%s.Case.test_a' % ONE, page)
-        self.assertIn('May differ. %s:\n\n- ``%s``' % (
-            nova_explained.why(test), test), page)
+        self.assertIn('May differ: %s:\n\n- ``%s``' % (
+            nova_explained.why(test).rstrip('.'), test), page)
         self.assertNotIn('``%s:' % test, page)
 
     def test_what_is_not_explained(self):
