@@ -252,6 +252,10 @@ def _copy_of_top(spec):
     return top
 
 
+#: What is in the JSON of a request spec that has a server group.
+_GROUP = '"InstanceGroup"'
+
+
 def _group_uuids(rows):
     """Return the uuids of the server groups in rows of request_specs."""
     groups = [instance_group.in_spec(row['spec']) for row in rows]
@@ -285,7 +289,16 @@ def _hydrate(context, spec, row):
     # One that has extra specs counts them as changed, and so the spec it.
     if 'flavor' in spec:
         spec.flavor.obj_reset_changes()
+    if _has_lost_group(spec, row['spec']):
+        # Nova writes all of a spec, and so that its group was deleted.
+        spec._changed_fields |= {'instance_group', 'scheduler_hints'}
     return spec
+
+
+def _has_lost_group(spec, text):
+    return (not database.is_cell_level() and _GROUP in text and
+            instance_group.in_spec(text) is not None and
+            spec.instance_group is None)
 
 
 def _hydrate_alike(hydrate, context, spec, row):

@@ -269,6 +269,37 @@ class CellLevelSaveTest(SpecTestCase):
         self.assertEqual([(1, 'create'), (2, 'save'), (3, 'save')],
                          self.revisions(server['id'], 'cell1'))
 
+    def test_group_that_was_deleted(self):
+        """As in Nova's row, where the next save leaves it out."""
+        group = self.create_group()
+        server = self.boot_in_group(group, 'host1')
+        self.api.delete_server_group(group)
+        spec = self.spec(server['id'])
+        self.assertIsNone(spec.instance_group)
+        spec.num_instances = 2
+        spec.save()
+        for text in (self.rows('request_specs', server['id'])[0]['spec'],
+                     self.rows('request_spec', server['id'],
+                               'cell1')[-1]['spec']):
+            saved = primitive.data(text)
+            self.assertIsNone(saved['instance_group'])
+            self.assertNotIn('group', saved['scheduler_hints'])
+        with self.cell_level('cell1') as context:
+            self.assertRaises(
+                nova_exc.InstanceGroupNotFound,
+                objects.InstanceGroup.get_by_instance_uuid, context,
+                server['id'])
+
+    def test_move_out_of_a_group_that_was_deleted(self):
+        """What its cell is asked while it moves knows no group either."""
+        self._start_compute('host2', cell_name='cell1')
+        group = self.create_group()
+        server = self.boot_in_group(group, 'host1')
+        self.api.delete_server_group(group)
+        self._live_migrate(server)
+        newest = self.rows('request_spec', server['id'], 'cell1')[-1]
+        self.assertIsNone(primitive.data(newest['spec'])['instance_group'])
+
     def test_group_is_known_by_its_first_revision(self):
         """Of servers of this cell that are there, whoever asks."""
         group = self.create_group()

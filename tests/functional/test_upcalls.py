@@ -148,6 +148,12 @@ class RescheduleTestCase(UpcallTestCase):
         group = self.cluster.create_group('anti-affinity')
         self._test_rescheduled(self.cluster.boot(group))
 
+    def test_resize_in_deleted_group(self):
+        group = self.cluster.create_group('anti-affinity')
+        server = self.cluster.boot(group)
+        self.cluster.request('DELETE', '/os-server-groups/' + group)
+        self._test_rescheduled(server, 'large')
+
     def _test_rescheduled(self, server, flavor=None):
         self.reschedule(server, flavor)
         self.cluster.wait_for_super_conductor(server['id'])
