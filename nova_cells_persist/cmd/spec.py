@@ -207,12 +207,13 @@ class Sync(_OfServer, command.Command):
 
 def _spec_and_instance(server):
     from nova import context
+    from nova_cells_persist.objects import primitive
     from nova_cells_persist.reconcile import facts
     text, _, legible = _spec(server, None)
     instance, group = server.instance(context.get_admin_context())
     with legible:
-        claimed = facts.of_spec(text)
-    return claimed, facts.of_instance(instance, group, claimed)
+        claimed, data = facts.of_spec(text), primitive.data(text)
+    return claimed, facts.of_instance(instance, group, claimed, data)
 
 
 def _fields(server, number):

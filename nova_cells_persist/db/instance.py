@@ -45,15 +45,15 @@ def task(session, instance_uuid):
 def cross_cell_move(session, instance_uuid):
     """Return the last migration to another cell.
 
-    :returns: a row with its uuid, status, source_compute and dest_compute;
-        None if there is none
+    :returns: a row with its uuid, status, source_compute, dest_compute and
+        when it was written; None if there is none
     """
     return session.execute(
         sa.select(_MIGRATIONS.c.uuid, _MIGRATIONS.c.status,
+                  _MIGRATIONS.c.created_at, _MIGRATIONS.c.updated_at,
                   _MIGRATIONS.c.source_compute, _MIGRATIONS.c.dest_compute)
         .where(_MIGRATIONS.c.instance_uuid == instance_uuid)
         .where(_MIGRATIONS.c.cross_cell_move)
-        .where(_MIGRATIONS.c.deleted == 0)
         .order_by(_MIGRATIONS.c.created_at.desc(), _MIGRATIONS.c.id.desc())
         .limit(1)).first()
 
@@ -92,12 +92,12 @@ def lock(session, instance_uuid):
         .where(_TABLE.c.uuid == instance_uuid).with_for_update())
 
 
-def has_block_devices(session, instance_uuid):
-    """Whether a server has block device mappings."""
+def number_of_block_devices(session, instance_uuid):
+    """Return how many block device mappings a server has."""
     return session.execute(
-        sa.select(_DEVICES.c.id)
+        sa.select(sa.func.count()).select_from(_DEVICES)
         .where(_DEVICES.c.instance_uuid == instance_uuid)
-        .where(_DEVICES.c.deleted == 0).limit(1)).first() is not None
+        .where(_DEVICES.c.deleted == 0)).scalar()
 
 
 def flavor(session, instance_uuid):

@@ -149,6 +149,11 @@ def has_instance(found):
     return _INSTANCES.name in found
 
 
+def is_deleted(found):
+    """Whether what read() has found in a cell is of a deleted server."""
+    return any(row['deleted'] for row in found.get(_INSTANCES.name, ()))
+
+
 def delete_instance(session, instance_uuid):
     """Delete a server from a cell with all that refers to it."""
     for table, condition in reversed(list(_of_instance(instance_uuid))):

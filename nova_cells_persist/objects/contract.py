@@ -127,9 +127,22 @@ def _void(history, instance, flavor, failed):
 
 def _kept_image(before, after, instance):
     """Whether a rebuild failed, so that the server has its image still."""
-    old, new = (_image(primitive.data(row.spec)) for row in (before, after))
-    return bool(instance.image_ref and
-                old == instance.image_ref and new != old)
+    there = primitive.data(after.spec)
+    old, new = _image(primitive.data(before.spec)), _image(there)
+    return (tells_image(instance, there) and
+            old == instance.image_ref and new != old)
+
+
+def tells_image(instance, data):
+    """Whether the image that an instance names is that of the server.
+
+    That of one in a volume stays the one that it was booted from, if any,
+    whatever it is rebuilt from.
+
+    :param instance: an Instance, or a row of it
+    :param data: the fields of its request spec
+    """
+    return bool(instance.image_ref and not data.get('is_bfv'))
 
 
 def _take_back(content, before, after):

@@ -183,10 +183,12 @@ def differing(data, instance, group, flavor=None):
         return []
     found = _of_flavor(data, flavor or instance.instance_type_id)
     zone = data.get('availability_zone')
-    if zone and (instance.availability_zone or zone) != zone:
+    # One that is offloaded is in none, whatever a failed unshelve has left.
+    if (zone and instance.vm_state != vm_states.SHELVED_OFFLOADED and
+            (instance.availability_zone or zone) != zone):
         found.append('az')
     image = data.get('image')
-    if instance.image_ref and instance.image_ref != (
+    if contract.tells_image(instance, data) and instance.image_ref != (
             image and image[primitive.DATA].get('id')):
         found.append('image')
     claimed = data.get('instance_group')

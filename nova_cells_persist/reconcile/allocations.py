@@ -91,13 +91,49 @@ def put_back(context, uuid, found):
     return True
 
 
-def _put(context, uuid, found):
+def restore(context, uuid, held):
+    """Let a server and its migration hold what they held before.
+
+    :param held: {uuid of either: as of get()}
+    :returns: whether they held anything else
+    :raises: AllocationsNotPutBack, also if the server has been given
+        something else since
+    """
+    before = {each: _resources(found) for each, found in held.items()}
+    now = {each: get(context, each) for each in held}
+    if None in now.values():
+        raise exception.AllocationsNotPutBack(instance_uuid=uuid)
+    there = {each: _resources(found) for each, found in now.items()}
+    if there == before:
+        return False
+    for each in (uuid, *(set(held) - {uuid})):
+        if there[each] == before[each]:
+            continue
+        # A repair has moved it from one to the other, or removed it.
+        if there[each] not in ({}, *before.values()) or not _replace(
+                context, each, held[each], now[each]):
+            raise exception.AllocationsNotPutBack(instance_uuid=uuid)
+    return True
+
+
+def _resources(found):
+    return {provider: each['resources'] for provider, each in
+            found.get('allocations', {}).items()}
+
+
+def _replace(context, uuid, found, now):
+    if not found:
+        return delete(context, uuid)
+    return _put(context, uuid, found, now.get('consumer_generation'))
+
+
+def _put(context, uuid, found, generation=None):
     allocated = {provider: {'resources': each['resources']}
                  for provider, each in found['allocations'].items()}
     try:
         is_done = report.report_client_singleton().put_allocations(
             context, uuid, dict(found, allocations=allocated,
-                                consumer_generation=None))
+                                consumer_generation=generation))
     except _FAILURES as exc:
         LOG.warning('The allocations of server %s could not be put back '
                     'into placement: %s', uuid, exc)

@@ -27,6 +27,7 @@ import time
 from sqlalchemy.engine import url
 from sqlalchemy import exc as sa_exc
 
+from nova.compute import vm_states
 from nova import objects
 
 from nova_cells_persist.db import census
@@ -140,7 +141,7 @@ class Cloud:
                     for stream in place.streams)])
             for uuid, group in itertools.groupby(
                     rows, operator.itemgetter(0)):
-                found = of_server.Case(uuid, self.names)
+                found = of_server.Case(uuid, self.names, since=since)
                 for _, _, name, cell, row in group:
                     found.add(name, cell, row)
                 self._look_at_build(found)
@@ -153,7 +154,7 @@ class Cloud:
         :param session: of a transaction in the API database in which that
             is read
         """
-        found = of_server.Case(uuid, self.names)
+        found = of_server.Case(uuid, self.names, since=since)
         for place in self._places:
             with self._reading(place, session) as reading:
                 for stream in place.streams:
@@ -180,11 +181,8 @@ class Cloud:
 
         :raises: DatabaseError
         """
-        if len(case.instances) > 1 and not case.recent:
-            for cell in case.alive():
-                with self.reading(cell) as session:
-                    move = db_instance.cross_cell_move(session, case.uuid)
-                case.moves[cell] = move and move.status
+        if not case.recent:
+            self._look_at_moves(case)
         found = findings.find(case)
         if case.flavor is None and any(
                 finding.code == codes.SPEC_DIFFERS for finding in found):
@@ -194,6 +192,23 @@ class Cloud:
             found = findings.find(case)
         return [finding for finding in found if not (
             finding.code == codes.LANDED_BUILD and self._may_land(case))]
+
+    def _look_at_moves(self, case):
+        # Few servers are in two cells, or wait to be confirmed.
+        alone = len(case.instances) == 1
+        if alone and (case.instance is None or
+                      case.instance.vm_state != vm_states.RESIZED):
+            return
+        for cell in case.alive():
+            with self.reading(cell) as session:
+                move = db_instance.cross_cell_move(session, case.uuid)
+                if alone and move and move.status != db_instance.task(
+                        session, case.uuid).migration_status:
+                    move = None   # of another move than what it waits in
+            case.moves[cell] = move and move.status
+            if move and case.since and (
+                    move.updated_at or move.created_at) > case.since:
+                case.recent = True
 
     def _may_land(self, case):
         return self._landed_before is not None and (

@@ -70,16 +70,17 @@ def map_to(context, uuid, cell, instance):
 
 
 def complete(context, build):
-    """Write what a conductor writes beside the instance, unless it has.
+    """Write what a conductor writes beside the instance, and has not.
+
+    It writes the devices in their order, then the tags.
 
     :param context: targeted at the cell of the server
     :param build: a BuildRequest
     """
     uuid = build.instance_uuid
     with database.reader(context) as session:
-        if db_instance.has_block_devices(session, uuid):
-            return
-    for mapping in build.block_device_mappings:
+        written = db_instance.number_of_block_devices(session, uuid)
+    for mapping in list(build.block_device_mappings)[written:]:
         # A new one, all of whose fields count as changed.
         objects.BlockDeviceMapping(context, **dict({
             name: getattr(mapping, name) for name in mapping.fields

@@ -44,8 +44,11 @@ class Case:
         nobody has looked; it is read only where it may differ from that in
         the row of the instance
     :ivar moves: {cell: status of its last migration to another cell}, of the
-        cells in which it is not deleted, if these are several
+        cells in which it is not deleted, if these are several; of its cell,
+        if it is to be confirmed or reverted after such a move
     :ivar strays: the cells that have revisions of it, and no instance
+    :ivar since: when something has to be written to be recent; None if
+        nothing is
     :ivar recent: whether something of it was written so lately that all of
         it may be about to change
     """
@@ -65,6 +68,7 @@ class Case:
     flavor: int | None = None
     moves: dict[int, str | None] = dataclasses.field(default_factory=dict)
     strays: set[int] = dataclasses.field(default_factory=set)
+    since: datetime.datetime | None = None
     recent: bool = False
 
     def add(self, name, cell, row):

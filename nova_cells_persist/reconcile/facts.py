@@ -47,18 +47,20 @@ def of_spec(text: str) -> dict[str, Any]:
     return found
 
 
-def of_instance(instance, group, claimed):
+def of_instance(instance, group, claimed, data):
     """Return the same of the server itself.
 
     :param instance: an Instance with its flavor and PCI requests
     :param group: the InstanceGroup that it is a member of, None, or UNKNOWN
     :param claimed: as of of_spec(); a server for which no availability zone
         was asked may be in any
+    :param data: the fields of the request spec
     """
     flavor = primitive.dumps({primitive.DATA: {
         'flavor': instance.flavor.obj_to_primitive()}})
     found = _of_flavor(fields.flat(flavor))
-    found['image.id'] = instance.image_ref or None
+    found['image.id'] = (claimed['image.id'] if data.get('is_bfv')
+                         else instance.image_ref or None)
     found['instance_group.uuid'] = (
         claimed['instance_group.uuid'] if group is UNKNOWN
         else group and group.uuid)

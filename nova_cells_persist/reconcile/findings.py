@@ -174,7 +174,8 @@ def _not_in_its_cell(case):
 
 def _in_its_cell(case):
     instance = case.instance
-    found = [] if len(case.instances) == 1 else _elsewhere_too(case)
+    found = (_confirmed_half(case) if len(case.instances) == 1
+             else _elsewhere_too(case))
     if case.build or case.mirror:
         found.append(codes.Finding(
             codes.LANDED_BUILD, case.uuid,
@@ -235,6 +236,20 @@ def _interrupted_move(case):
                           _in_cells(case), repair, (home, other))]
 
 
+def _confirmed_half(case):
+    """A confirmation that has deleted the other instance, and no more."""
+    if not cross_cell_move.is_confirmed_in_vain(case):
+        return []
+    where = case.named(case.cell)
+    return [codes.Finding(
+        codes.INTERRUPTED_MOVE, case.uuid,
+        'in %s alone (host %s), and still to be confirmed' % (
+            where, case.instance.host),
+        'once nobody is confirming it any more, set the status of its '
+        'migration in %s to confirmed, and its state to active' % where,
+        by_hand=True)]
+
+
 def _is_stuck(instance):
     return (instance.vm_state == vm_states.BUILDING and
             instance.host is None)
@@ -266,12 +281,26 @@ def _in_cells(case):
 
 
 def _unmapped(case, cell):
+    if case.instances[cell].hidden:
+        # Of a move to another cell, in which what was the server is gone:
+        # its owner may have deleted it, or it was lost.
+        return codes.Finding(
+            codes.UNMAPPED_INSTANCE, case.uuid, 'in %s, hidden, %s' % (
+                case.named(cell), _where_mapped(case)),
+            'see whether its owner has deleted it, and then delete the row '
+            'in %s; if not, set "hidden" to 0 there, and heal it' %
+            case.named(cell), (cell,), by_hand=True)
     return codes.Finding(
         codes.UNMAPPED_INSTANCE, case.uuid, 'in %s, %s' % (
-            case.named(cell), 'not mapped' if case.mapping is None else
-            'mapped to %s' % ('no cell' if case.cell is None
-                              else case.named(case.cell))),
+            case.named(cell), _where_mapped(case)),
         'map it to %s' % case.named(cell), (cell,))
+
+
+def _where_mapped(case):
+    if case.mapping is None:
+        return 'not mapped'
+    return 'mapped to %s' % ('no cell' if case.cell is None
+                             else case.named(case.cell))
 
 
 def _orphaned_copies(case):

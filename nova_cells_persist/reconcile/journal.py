@@ -148,7 +148,8 @@ class Entry:
         """Write what there is before anything is changed.
 
         :param more: what else there is to put back: ``allocations``, as
-            placement has them; ``gone``, {uuid of a cell: a server that is
+            placement has them; ``held``, those of the server and of its
+            migration, by uuid; ``gone``, {uuid of a cell: a server that is
             deleted from there, as of db.rows.read_instance()}; ``made``, the
             uuids of cells into which the server is written
         :raises: UndoFile if that cannot be written

@@ -231,9 +231,11 @@ def _end_move(cloud, case, finding, entry):
     home, other, is_kept = cross_cell_move.ending(case)
     if not is_kept:
         removal.require_two(cloud, case, home, other)
-        removal.begin_deletion(cloud, case.uuid, [other], entry)
-        with cloud.writing(home, case.uuid) as session:
+        with cloud.reading(home) as session:
             move = db_instance.cross_cell_move(session, case.uuid)
+        removal.begin_deletion(cloud, case.uuid, [other], entry,
+                               **_held(cloud, case, move))
+        with cloud.writing(home, case.uuid) as session:
             db_instance.end_cross_cell(session, case.uuid)
         left = _end_in_placement(cloud, case, home, move)
         removal.delete_instance(cloud, case.uuid, other)
@@ -248,15 +250,26 @@ def _end_move(cloud, case, finding, entry):
         db_instance.hide(session, case.uuid, True)
 
 
+def _held(cloud, case, move):
+    """Return what an entry has of what a move holds in placement, a dict."""
+    if move is None:
+        return {}
+    held = {uuid: allocations.get(cloud.context, uuid)
+            for uuid in (case.uuid, move.uuid)}
+    return {} if None in held.values() else {'held': held}
+
+
 def _end_in_placement(cloud, case, home, move):
     """Let a move have nothing any more of the host that the server left.
 
     Its server has that again if it has not moved.
     """
-    instance = case.instances[home]
-    if move is None or instance.deleted:
+    if move is None:
         return None
-    if instance.host == move.source_compute:
+    instance = case.instances[home]
+    if instance.deleted:
+        is_done = allocations.delete(cloud.context, move.uuid)
+    elif instance.host == move.source_compute:
         is_done = allocations.take_back(cloud.context, move.uuid, case.uuid)
     elif instance.host == move.dest_compute:
         is_done = allocations.delete(cloud.context, move.uuid)

@@ -42,7 +42,8 @@ def _zone(data, instance, group):
 def _image(data, instance, group):
     # That of a server in a volume is told by the volume.
     return {'image': instance.image_meta.obj_to_primitive()
-            if instance.image_ref else data.get('image')}
+            if contract.tells_image(instance, data)
+            else data.get('image')}
 
 
 def _group(data, instance, group):

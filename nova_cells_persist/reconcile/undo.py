@@ -45,6 +45,9 @@ def undo(cloud, entry, journal=None):
     if entry.get('allocations') and allocations.put_back(
             cloud.targeted(None), entry['uuid'], entry['allocations']):
         done = True
+    if entry.get('held') and allocations.restore(
+            cloud.targeted(None), entry['uuid'], entry['held']):
+        done = True
     return done
 
 
@@ -66,6 +69,7 @@ def _put_rows_back(cloud, entry, journal):
                 note = journal.entry(cloud, codes.Finding(
                     entry['code'], uuid, entry['evidence'], ''), cells)
                 note.begin(**_overwritten(cloud, entry, there))
+            _require_living(entry, there)
             for place, session in sessions:
                 with _acting(entry, place):
                     _write(session, place, entry, there)
@@ -128,6 +132,25 @@ def _write(session, place, entry, there):
     elif is_there != rows.has_instance(before):
         return   # it has come back, or left, with its own copies
     rows.write(session, place.kind, uuid, before, _changed(entry, place))
+
+
+def _require_living(entry, there):
+    """Raise NotPutBack if a server that a repair has made was deleted.
+
+    What was before it would be shown as a build once more.
+    """
+    if any(_was_deleted(entry, name, there) for name in _made(entry)):
+        raise exception.NotPutBack(
+            instance_uuid=entry['uuid'], code=entry['code'],
+            reason='it has been deleted since')
+
+
+def _was_deleted(entry, name, there):
+    if rows.has_instance(there[name]):
+        return rows.is_deleted(there[name])
+    # A repair that was cut short may not have come to it.
+    after = entry.get('after', {}).get(name)
+    return isinstance(after, dict) and rows.has_instance(after)
 
 
 def _changed(entry, place):

@@ -33,6 +33,7 @@ import sqlalchemy as sa
 import testtools
 
 from nova.cmd import manage
+from nova.compute import manager as compute_manager
 from nova.conductor import manager
 from nova.conductor import rpcapi
 from nova import context as nova_context
@@ -46,6 +47,7 @@ from nova_cells_persist.db import rows as db_rows
 from nova_cells_persist import exception
 from nova_cells_persist.reconcile import journal
 from nova_cells_persist.reconcile import repair
+from nova_cells_persist import releases
 
 from tests import counting
 from tests.crash import points
@@ -699,6 +701,165 @@ class StuckBuildTest(AuditTestCase):
             # It is not buried, and what is left of it is removed.
             self.assertEqual([('deleted-build', 'mended')], self.heal())
         self.assertEqual({}, self.everything(server_id))
+
+    def verified(self):
+        """Return the id of a server that has moved to cell2."""
+        self.allow_cross_cell_resize()
+        server_id = self.boot(host='host1')['id']
+        for host in self.HOSTS:
+            self.boot(host=host)
+        self.resize(server_id)
+        self._wait_for_state_change({'id': server_id}, 'VERIFY_RESIZE')
+        return server_id
+
+    def deleted_without_its_source(self):
+        """Return the id of one that is deleted, but for the hidden one."""
+        server_id = self.verified()
+
+        def fail(*args, **kwargs):
+            raise Exception('the host is down')
+
+        with fixtures.MonkeyPatch(
+                'nova.compute.rpcapi.ComputeAPI.'
+                'confirm_snapshot_based_resize_at_source', fail):
+            self.assertRaises(client.OpenStackApiException,
+                              self.api.delete_server, server_id)
+        self.api.delete_server(server_id)
+        self._wait_for_assert(lambda: self.assertRaises(
+            client.OpenStackApiNotFoundException, self.api.get_server,
+            server_id))
+        return server_id
+
+    def test_hidden_one_of_a_deleted_server(self):
+        server_id = self.deleted_without_its_source()
+        move, = self.rows('migrations', server_id, 'cell2')
+        self.assertNotEqual({}, self.allocated(move['uuid']))
+        self.assert_healed(server_id, 'interrupted-move')
+        self.assertEqual([], self.rows('instances', server_id, 'cell1'))
+        self.assertEqual({}, self.allocated(move['uuid']))
+
+    def test_hidden_one_of_an_archived_server(self):
+        """Nothing tells whether its owner has deleted it."""
+        server_id = self.deleted_without_its_source()
+        with contextlib.redirect_stdout(io.StringIO()):
+            manage.DbCommands().archive_deleted_rows(
+                all_cells=True, until_complete=True, purge=True)
+        self.assertEqual([('unmapped-instance', server_id)], self.audit())
+        [(_, result)] = self.heal(status=1)
+        self.assertIn('To do by hand: see whether its owner', result)
+        self.assertRaises(client.OpenStackApiNotFoundException,
+                          self.api.get_server, server_id)
+        # As it says, if it was not.
+        self.execute('UPDATE instances SET hidden = :no WHERE uuid = :uuid',
+                     'cell1', uuid=server_id, no=False)
+        self.heal()
+        self.assertEqual(server_id, self.api.get_server(server_id)['id'])
+
+    def test_undo_of_what_a_move_holds(self):
+        """Who resets a state by mistake can put all of it right again."""
+        server_id = self.verified()
+        move, = self.rows('migrations', server_id, 'cell2')
+        before = self.allocated(server_id), self.allocated(move['uuid'])
+        self.assertNotIn({}, before)
+        self.api.post_server_action(
+            server_id, {'os-resetState': {'state': 'active'}})
+        self.assertEqual([('interrupted-move', 'mended')],
+                         self.heal('interrupted-move'))
+        self.undo()
+        self.assertEqual(before, (self.allocated(server_id),
+                                  self.allocated(move['uuid'])))
+        self.undo()
+        self.execute("UPDATE instances SET vm_state = 'resized' "
+                     'WHERE uuid = :uuid', 'cell2', uuid=server_id)
+        self.assertEqual([], self.audit())
+        self.api.post_server_action(server_id, {'revertResize': None})
+        self._wait_for_state_change({'id': server_id}, 'ACTIVE')
+        self._wait_for_assert(lambda: self.assertEqual(
+            (before[1], {}), (self.allocated(server_id),
+                              self.allocated(move['uuid']))))
+
+    def test_being_confirmed(self):
+        """By a source host that takes its time, or has died over it."""
+        server_id = self.verified()
+        old = timeutils.utcnow() - datetime.timedelta(days=2)
+        for cell, tables in (
+                (None, ('instance_mappings', 'request_specs')),
+                ('cell1', ('instances', 'request_spec')),
+                ('cell2', ('instances', 'request_spec', 'migrations'))):
+            for table in tables:
+                self.execute('UPDATE %s SET created_at = :old, '
+                             'updated_at = :old WHERE %s = :uuid' % (
+                                 table, 'uuid' if table == 'instances' else
+                                 'instance_uuid'), cell, old=old,
+                             uuid=server_id)
+        self.assertEqual((0, []), self.listed('audit'))
+        there, go_on = threading.Event(), threading.Event()
+        confirm = (compute_manager.ComputeManager.
+                   confirm_snapshot_based_resize_at_source)
+
+        def slow(*args, **kwargs):
+            there.set()
+            self.assertTrue(go_on.wait(60))
+            return confirm(*args, **kwargs)
+
+        with fixtures.MonkeyPatch(
+                'nova.compute.manager.ComputeManager.'
+                'confirm_snapshot_based_resize_at_source', slow):
+            self.confirm(server_id)
+            self.assertTrue(there.wait(60))
+            try:
+                self.assertEqual((0, []), self.listed('audit'))
+                self.assertEqual([('interrupted-move', server_id)],
+                                 self.audit())
+            finally:
+                go_on.set()
+            self._wait_for_state_change({'id': server_id}, 'ACTIVE')
+
+    def test_confirmation_that_has_deleted_the_other_one(self):
+        server_id = self.verified()
+        died = threading.Event()
+
+        def die(task):
+            died.set()
+            raise points.Killed()
+
+        with fixtures.MonkeyPatch(
+                'nova.conductor.tasks.cross_cell_migrate.ConfirmResizeTask.'
+                '_finish_confirm_in_target_cell', die):
+            self.confirm(server_id)
+            self.assertTrue(died.wait(60))
+        self.assertEqual([('interrupted-move', server_id)], self.audit())
+        # As it says.
+        self.execute("UPDATE migrations SET status = 'confirmed' "
+                     'WHERE instance_uuid = :uuid', 'cell2', uuid=server_id)
+        self.api.post_server_action(
+            server_id, {'os-resetState': {'state': 'active'}})
+        self.assertEqual([], self.audit())
+        self.api.delete_server(server_id)
+        self._wait_until_deleted({'id': server_id})
+
+    def test_killed_before_the_tags(self):
+        with self.held_builds() as let_go:
+            server_id = self.accept({'tags': ['gold', 'web']},
+                                    az='nova:host1')['id']
+            self.kill_in('_create_tags', let_go)
+        self.assert_healed(server_id, 'stuck-build')
+        self.assertEqual(['gold', 'web'],
+                         sorted(self.api.get_server(server_id)['tags']))
+
+    def test_undo_of_a_burial_once_it_is_deleted(self):
+        server_id = self.lose()
+        self.heal()
+        self.api.delete_server(server_id)
+        self._wait_until_deleted({'id': server_id})
+        status, stdout, stderr = self.command(
+            'undo', self.undo_file, '--force', '--undo-file',
+            self.undo_file + '-forced')
+        self.assertEqual(2, status, stdout)
+        self.assertIn('it has been deleted since', stdout + stderr)
+        self.assertRaises(client.OpenStackApiNotFoundException,
+                          self.api.get_server, server_id)
+        self.assertEqual([], self.audit())
 
     def test_running_in_two_cells(self):
         server_id = self.boot(host='host1')['id']
@@ -1614,6 +1775,60 @@ class HealthyTest(AuditTestCase):
         self._shelve_server(asked)
         self.nothing()
         self._unshelve_server(asked)
+        self.nothing()
+
+    def test_another_zone_in_vain(self):
+        """One that is offloaded is in no zone, whatever its row has left."""
+        for zone, host in (('east', 'host1'), ('west', 'host2')):
+            aggregate = self.api.post_aggregate({'aggregate': {
+                'name': zone, 'availability_zone': zone}})
+            self.api.add_host_to_aggregate(aggregate['id'], host)
+        self.flags(shelved_offload_time=0)
+        server = self._wait_for_state_change(
+            self.accept(az='east'), 'ACTIVE')
+        self._shelve_server(server)
+
+        def die(*args, **kwargs):
+            raise Exception('no such volume there')
+
+        with fixtures.MonkeyPatch(
+                'nova.compute.manager.ComputeManager._prep_block_device',
+                die):
+            self.api.post_server_action(
+                server['id'], {'unshelve': {'availability_zone': 'west'}})
+            self._wait_for_assert(lambda: self.assertEqual(
+                'restore', self.revisions(server['id'], 'cell1')[-1][1]))
+        self._wait_for_assert(lambda: self.assertIsNone(
+            self.api.get_server(server['id'])['OS-EXT-STS:task_state']))
+        self.nothing()
+        self.api.post_server_action(server['id'], {'unshelve': None})
+        server = self._wait_for_state_change(server, 'ACTIVE')
+        self.assertEqual('host1', server['OS-EXT-SRV-ATTR:host'])
+
+    def test_rebuilt_in_a_volume(self):
+        """It keeps the image that it names, and has the other."""
+        if releases.nova_release() < 26:
+            self.skipTest('Nova 26 is the first that does that')
+        self.useFixture(nova_fixtures.CinderFixture(self))
+        server = self._wait_for_state_change(self.accept({
+            'block_device_mapping_v2': [{
+                'uuid': nova_fixtures.CinderFixture.IMAGE_BACKED_VOL,
+                'boot_index': 0, 'source_type': 'volume',
+                'destination_type': 'volume'}]}), 'ACTIVE')
+        image = '70a599e0-31e7-49b7-b260-868f441e862b'
+        self.assertNotEqual(image, self.spec(server['id']).image.id)
+        self.api.microversion = '2.93'
+        with fixtures.MonkeyPatch(
+                'nova.compute.manager.ComputeVirtAPI.'
+                'wait_for_instance_event',
+                lambda *args, **kwargs: contextlib.nullcontext()):
+            self.api.post_server_action(
+                server['id'], {'rebuild': {'imageRef': image}})
+            self._wait_for_assert(lambda: self.assertIsNone(
+                self.api.get_server(server['id'])['OS-EXT-STS:task_state']))
+        self.assertEqual('ACTIVE',
+                         self.api.get_server(server['id'])['status'])
+        self.assertEqual(image, self.spec(server['id']).image.id)
         self.nothing()
 
     def test_in_a_volume(self):

@@ -39,14 +39,14 @@ class FactsTestCase(base.BaseTestCase):
             objects.InstancePCIRequest(alias_name=alias, count=2, spec=[])
             for alias in aliases])
 
-    def differing(self, group=None, **server):
+    def differing(self, group=None, data=None, **server):
         instance = objects.Instance(**dict(dict(
             flavor=self.flavor(), image_ref='i', availability_zone='z',
             pci_requests=self.requests('gpu')), **server))
         claimed = facts.of_spec(
             jsonutils.dumps(self.spec.obj_to_primitive()))
         return fields.differences(
-            claimed, facts.of_instance(instance, group, claimed))
+            claimed, facts.of_instance(instance, group, claimed, data or {}))
 
     def test_alike(self):
         self.assertEqual([], self.differing())
@@ -57,6 +57,8 @@ class FactsTestCase(base.BaseTestCase):
         self.assertEqual(['pci_requests.gpu'],
                          self.differing(pci_requests=None))
         self.assertEqual(['image.id'], self.differing(image_ref='other'))
+        self.assertEqual([], self.differing(image_ref='other',
+                                            data={'is_bfv': True}))
         self.assertEqual(['instance_group.uuid'], self.differing(
             group=objects.InstanceGroup(uuid='g')))
         self.assertEqual([], self.differing(group=facts.UNKNOWN))
