@@ -255,7 +255,8 @@ def _explained(results):
         tests.setdefault(nova_explained.why(test), []).append(test)
     tests.pop(None, None)
     return [line for reason, those in tests.items()
-            for line in kept.section('May differ: ' + reason.rstrip('.'), those)]
+            for line in kept.section('May differ: ' + reason.rstrip('.'),
+                                     those)]
 
 
 def _table(found):

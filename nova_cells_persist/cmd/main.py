@@ -79,11 +79,12 @@ class CellsPersistApp(app.App):
         """Keep credentials, and a traceback unless asked for, out of a log."""
         record.msg = reason.without_credentials(record.getMessage())
         record.args = ()
-        record.exc_text = None
-        if record.exc_info and self.options.debug:
-            record.exc_text = reason.without_credentials(''.join(
-                traceback.format_exception(*record.exc_info)).rstrip())
-        record.exc_info = None
+        if record.exc_info:   # Not yet seen by another handler.
+            record.exc_text = self.options.debug and '\n'.join(
+                map(reason.without_credentials, ''.join(
+                    traceback.format_exception(*record.exc_info)
+                ).splitlines())) or None
+            record.exc_info = None
         return True
 
     def interact(self):

@@ -20,6 +20,7 @@ from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from nova.db.main import models as main_models
+from nova.db import types
 
 _Instance = main_models.Instance
 
@@ -101,25 +102,44 @@ def _sorted_by(dialect, key):
         column = getattr(_Instance, key)
     except AttributeError:
         raise db_exc.InvalidSortKey(key)
-    # That of a uuid is the same in all, and there is an index.
-    if (not isinstance(column.type, sa.String) or
-            isinstance(column.type, sa.Enum) or key == 'uuid'):
+    if key == 'uuid':   # It is the same in all, and there is an index.
         return column
-    if dialect.name == 'postgresql':
+    if dialect.name == 'postgresql' and _is_text(column.type):
         return sa.collate(column, 'C')
-    if dialect.name == 'mysql':
+    if _is_ranked(dialect, column):
+        return column.op('+')(0)
+    if dialect.name == 'mysql' and (
+            _is_text(column.type) or
+            isinstance(column.type, types.IPAddress)):
         return sa.collate(sa.func.convert(column.op('USING')(
             sa.literal_column('utf8mb4'))), 'utf8mb4_general_ci')
     return column
 
 
+def _is_text(type_):
+    return isinstance(type_, sa.String) and not isinstance(type_, sa.Enum)
+
+
+def _is_ranked(dialect, column):
+    """Whether MySQL sorts by a number what it compares as a text."""
+    return dialect.name == 'mysql' and isinstance(column.type, sa.Enum)
+
+
+def _in_order(dialect, key, value):
+    """Return what a value is compared as with _sorted_by()."""
+    column = getattr(_Instance, key)
+    if value is not None and _is_ranked(dialect, column):
+        return column.type.enums.index(value) + 1
+    return value
+
+
 def _same(dialect, key, value):
-    column = _sorted_by(dialect, key)
+    column, value = _sorted_by(dialect, key), _in_order(dialect, key, value)
     return column.is_(None) if value is None else column == value
 
 
 def _later(dialect, key, direction, value):
-    column = _sorted_by(dialect, key)
+    column, value = _sorted_by(dialect, key), _in_order(dialect, key, value)
     nulls_last = (key not in _NEVER_NULL and
                   nulls_are_last(dialect, direction))
     if value is None:

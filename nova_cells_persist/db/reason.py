@@ -20,16 +20,21 @@ from sqlalchemy import exc as sa_exc
 #: What MySQL and MariaDB have against a regular expression: ER_REGEXP_*.
 _REGULAR_EXPRESSION = frozenset([1139, 3887, 3900, *range(3684, 3700)])
 
-#: What PostgreSQL has against it: invalid_regular_expression.
-_INVALID = '2201B'
+#: What PostgreSQL has against a comparison: there is none such of these types.
+_NOT_COMPARED = frozenset(['42883', '42804'])
 
-# The part of a URL, or of what a driver makes of it, before its host.
-_CREDENTIALS = re.compile(r'(?<=://)\S*@|[^\s\'"(]+@')
+#: And against a value, a regular expression too: how all of that begins.
+_BAD_VALUE = '22'
+
+# Up to the host of a URL, and of what a driver makes of one. All that is in
+# front of the last @ may be a part of a password.
+_URL = re.compile('://.*@')
+_HOST = re.compile(r'''(^|\s)(['"(]*)\S*@''')
 
 
 def without_credentials(text: str) -> str:
     """Return a text without what may be a user's name and password."""
-    return _CREDENTIALS.sub('***@', text)
+    return _HOST.sub(r'\1\2***@', _URL.sub('://***@', text))
 
 
 def of(exc: Exception) -> str:
@@ -49,13 +54,17 @@ def of(exc: Exception) -> str:
         (text or type(exc).__name__).splitlines()[0].rstrip('.'))
 
 
-def is_regular_expression(exc: Exception) -> bool:
-    """Whether a database cannot read the regular expression of a query."""
+def is_of_filter(exc: Exception) -> bool:
+    """Whether a database refuses a query for what it is filtered by.
+
+    It cannot read a regular expression, or has none for numbers and times.
+    """
     cause = getattr(exc, 'inner_exception', None) or exc
     cause = getattr(cause, 'orig', None) or cause
-    state = getattr(cause, 'pgcode', getattr(cause, 'sqlstate', None))
+    state = getattr(cause, 'pgcode', getattr(cause, 'sqlstate', None)) or ''
     first = cause.args[0] if cause.args else None
-    return (state == _INVALID or first in _REGULAR_EXPRESSION or
+    return (state in _NOT_COMPARED or state.startswith(_BAD_VALUE) or
+            first in _REGULAR_EXPRESSION or
             first == 'user-defined function raised exception')
 
 

@@ -115,16 +115,6 @@ def rows_of(builds):
     return [build.row for build in builds if build.row is not None]
 
 
-def note_marker(context, server):
-    """Have a page go on behind a server, a Build too that has gone.
-
-    :returns: its uuid
-    """
-    if isinstance(server, Build):
-        context.merges_builds[server['uuid']] = (None, server)
-    return server['uuid']
-
-
 def page(context, filters, criterion=None, **paging):
     """Return the builds of servers that have no cell and match.
 
@@ -145,7 +135,7 @@ def _page(context, filters, criterion=None, marker=None, **paging):
             servers = main_db_api.instance_get_all_by_filters_sort(
                 own, filters, columns_to_join=[], marker=marker, **paging)
         except (db_exc.DBError, sa_exc.DBAPIError) as exc:
-            if not reason.is_regular_expression(exc):
+            if not reason.is_of_filter(exc):
                 raise
             # A regular expression that this database cannot read. What a
             # cell cannot answer does not fail a list either.

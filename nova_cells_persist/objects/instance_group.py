@@ -54,6 +54,12 @@ def load(context, uuids):
     groups.update({uuid: found.get(uuid) for uuid in uuids})
 
 
+def exists(context, uuid):
+    """Whether there is a server group, of whatever project."""
+    with database.api_reader(context) as session:
+        return bool(db_group.by_uuid(session, [uuid]))
+
+
 class InstanceGroup(stock.InstanceGroup):
     """A server group, which many request specs that are read at once share."""
 

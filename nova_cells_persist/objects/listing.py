@@ -48,64 +48,84 @@ def merge(context, ask_cells, filters, limit, marker, sort_keys, sort_dirs):
     """
     order = Order.of_list(sort_keys, sort_dirs)
     build_list.adopt_new(context)
-    servers, down = [], set()
-    while True:
-        wanted = limit and limit - len(servers)
-        builds = _builds(context, filters, wanted, marker, order)
-        page, silent = _page(ask_cells, builds, wanted, marker, order)
-        down.update(silent)
-        servers += _hydrated(context, page)
-        # One that is gone by now, or cannot be read, leaves its place to what
-        # is behind it: who gets less than a page asks for no other one.
-        if not limit or len(page) < wanted or len(servers) == limit:
-            return objects.InstanceList(objects=servers), list(down)
-        marker = build_list.note_marker(context, page[-1])
-
-
-def _page(ask_cells, builds, limit, marker, order):
-    """Return what is on a page, in order, and which cells did not answer.
-
-    :param builds: a list of build_list.Build, as many as fill it at most
-    :returns: (a list of these and of Instances, uuids)
-    """
+    builds = _Builds(context, filters, limit, marker, order)
     # Many builds mostly stand in front of all instances: see whether they do.
-    few = 1 if limit and len(builds) >= limit else limit
+    few = 1 if limit and len(builds.there) >= limit else limit
+    instances, down = ask_cells(few, marker, order.keys, order.dirs)
     while True:
-        instances, down = ask_cells(few, marker, order.keys, order.dirs)
-        # What is landing is in a cell, and still a build or not yet one.
-        landed = {instance.uuid for instance in instances}
-        servers = list(heapq.merge(instances, [
-            each for each in builds if each['uuid'] not in landed],
-            key=order.key))[:limit]
-        # Behind the last of them there may be others, in front of a build.
-        if few == limit or not landed.intersection(
-                server['uuid'] for server in servers[:limit - 1]):
-            return servers, down
-        few = limit
+        page = _page(instances, builds.there, limit, order)
+        # Behind the last of a few there may be others, in front of a build.
+        if few != limit and (len(page) < limit or any(
+                each in instances for each in page[:-1])):
+            few = limit
+            instances, down = ask_cells(few, marker, order.keys, order.dirs)
+        elif builds.hydrate(page):
+            return objects.InstanceList(
+                objects=[builds.instance(each) for each in page]), down
 
 
-def _hydrated(context, page):
-    """Return the Instances of a page, of those that are there."""
-    builds = {build.instance_uuid: build.instance
-              for build in build_list.hydrate(context, build_list.rows_of(
-                  server for server in page
-                  if isinstance(server, build_list.Build)), whole=True)}
-    return [builds.get(server['uuid'], server) for server in page
-            if not isinstance(server, build_list.Build) or
-            server['uuid'] in builds]
+def _page(instances, builds, limit, order):
+    # What is landing is in a cell, and still a build or not yet one.
+    landed = {instance.uuid for instance in instances}
+    return list(heapq.merge(instances, [
+        build for build in builds if build['uuid'] not in landed],
+        key=order.key))[:limit]
 
 
-def _builds(context, filters, limit, marker, order):
-    if limit == 0 or 'ip' in filters or 'ip6' in filters:
-        return []   # they have no addresses yet
-    criterion = None
-    if marker:
-        _, place = instance_list.InstanceLister(
-            order.keys, order.dirs).get_marker_record(context, marker)
-        criterion = db_order.beyond(
-            order.dialect, order.pairs, place)
-    return build_list.page(context, filters, criterion, limit=limit,
-                           sort_keys=order.keys, sort_dirs=order.dirs)
+class _Builds:
+    """The builds that may be on a page of a list.
+
+    :ivar there: a list of build_list.Build, in order, as many as a page has
+        if there are
+    """
+
+    def __init__(self, context, filters, limit, marker, order):
+        self._context, self._filters = context, filters
+        self._limit, self._order = limit, order
+        self._instances = {}
+        place = None
+        if limit == 0 or 'ip' in filters or 'ip6' in filters:
+            self.there, self._ended = [], True   # they have no addresses yet
+            return
+        if marker:
+            _, place = instance_list.InstanceLister(
+                order.keys, order.dirs).get_marker_record(context, marker)
+        self.there = self._read(place)
+
+    def _read(self, place):
+        """Return those behind a place, and note whether they end there."""
+        order = self._order
+        found = build_list.page(
+            self._context, self._filters, None if place is None else
+            db_order.beyond(order.dialect, order.pairs, place),
+            limit=self._limit, sort_keys=order.keys, sort_dirs=order.dirs)
+        self._ended = not self._limit or len(found) < self._limit
+        return found
+
+    def hydrate(self, page):
+        """Make the instances that these builds of a page will be.
+
+        :returns: whether all of them could be made. If not, others stand in
+            ``there`` in place of those that are gone or cannot be read: who
+            gets less than a page holds asks for no other one
+        """
+        new = [each for each in page if isinstance(each, build_list.Build) and
+               each['uuid'] not in self._instances]
+        self._instances.update({
+            build.instance_uuid: build.instance
+            for build in build_list.hydrate(
+                self._context, build_list.rows_of(new), whole=True)})
+        lost = [each for each in new if each['uuid'] not in self._instances]
+        if not lost:
+            return True
+        last = self.there[-1]
+        self.there = [each for each in self.there if each not in lost]
+        if not self._ended:
+            self.there += self._read(last)
+        return False
+
+    def instance(self, server):
+        return self._instances.get(server['uuid'], server)
 
 
 #: An enumeration sorts as it is declared.

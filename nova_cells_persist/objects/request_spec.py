@@ -296,9 +296,12 @@ def _hydrate(context, spec, row):
 
 
 def _has_lost_group(spec, text):
-    return (not database.is_cell_level() and _GROUP in text and
-            instance_group.in_spec(text) is not None and
-            spec.instance_group is None)
+    if database.is_cell_level() or _GROUP not in text:
+        return False
+    group = instance_group.in_spec(text)
+    # That of another project Nova does not show to a user either.
+    return (group is not None and spec.instance_group is None and
+            not instance_group.exists(spec._context, group['uuid']))
 
 
 def _hydrate_alike(hydrate, context, spec, row):

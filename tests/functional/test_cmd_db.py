@@ -576,6 +576,12 @@ class ProcessTestCase(CommandTestCase):
         self.assertIn('Traceback', run.stderr)
         self.assertIn('127.0.0.1', run.stderr)
         self.assertNotIn('s3cret', run.stdout + run.stderr)
+        path = os.path.join(os.path.dirname(self.conf), 'log')
+        run = self.process('--debug', '--log-file', path, 'db', 'version')
+        with open(path) as file:
+            for text in (file.read(), run.stderr):
+                self.assertIn('Traceback', text)
+                self.assertNotIn('s3cret', text)
 
     def test_interrupted_checks(self):
         run = subprocess.run(

@@ -238,6 +238,22 @@ class SQLiteTest(test.TestCase):
         self.clear()
         for fields in drawn:
             self.put(fields)
+        self.assert_same_order(order)
+
+    @hypothesis.settings(max_examples=EXAMPLES // 10, derandomize=True,
+                         phases=(hypothesis.Phase.generate,),
+                         database=None, deadline=None,
+                         suppress_health_check=list(hypothesis.HealthCheck))
+    @hypothesis.given(SERVERS)
+    def test_same_order_by_each_key(self, drawn):
+        self.clear()
+        for fields in drawn:
+            self.put(fields)
+        for key in SORT_KEYS:
+            for direction in ('asc', 'desc'):
+                self.assert_same_order([(key, direction)])
+
+    def assert_same_order(self, order):
         order = listing.Order.of_list(
             *(list(each) for each in zip(*order)))
         paging = {'sort_keys': order.keys, 'sort_dirs': order.dirs}
@@ -282,7 +298,12 @@ class SQLiteTest(test.TestCase):
 
     def test_invalid_regex(self):
         """Of this database: Nova has seen to it that it is one of Python's."""
+        self.flags(connection=str(api_db_api.get_engine().url),
+                   group='database')
         self.build(display_name='a')
+        # Nor has each database one for a number.
+        for name in ('power_state', 'created_at', 'access_ip_v4'):
+            self.builds(self.context, {name: '1'})
         self.assertEqual([], self.builds(self.context, {
             'display_name': '(?P<' if self.KIND else '['}))
 

@@ -18,6 +18,7 @@ from oslo_serialization import jsonutils
 from oslo_versionedobjects import exception as ovo_exc
 from sqlalchemy import exc as sa_exc
 
+from nova import context as nova_context
 from nova import exception as nova_exc
 from nova import objects
 from nova.scheduler.client import query
@@ -289,6 +290,20 @@ class CellLevelSaveTest(SpecTestCase):
                 nova_exc.InstanceGroupNotFound,
                 objects.InstanceGroup.get_by_instance_uuid, context,
                 server['id'])
+
+    def test_group_of_another_project(self):
+        """A user is not shown it, and it is there all the same."""
+        group = self.create_group()
+        self.execute("UPDATE instance_groups SET project_id = 'another' "
+                     'WHERE uuid = :uuid', uuid=group)
+        server = self.boot_in_group(group, 'host1')
+        before = self.everything(server['id'])
+        user = nova_context.RequestContext('user', server['tenant_id'])
+        spec = self.spec(server['id'], user)
+        self.assertIsNone(spec.instance_group)
+        self.assertEqual(set(), spec.obj_what_changed())
+        reload.reload(user, server['id'])
+        self.assertEqual(before, self.everything(server['id']))
 
     def test_move_out_of_a_group_that_was_deleted(self):
         """What its cell is asked while it moves knows no group either."""
