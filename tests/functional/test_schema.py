@@ -18,6 +18,8 @@ from oslotest import base as test_base
 import sqlalchemy as sa
 import testtools
 
+from nova import context as nova_context
+
 from nova_cells_persist.db import database
 from nova_cells_persist.db import migration
 from nova_cells_persist.db import models
@@ -99,6 +101,18 @@ class SchemaTest(test_base.BaseTestCase):
         self.assertEqual([], schema.differences())
         self.join(engine, 'build_request', 'instance_mappings',
                   'instance_uuid')
+
+    @testtools.skipUnless(base.KIND == 'mariadb', 'of MySQL alone')
+    def test_server_that_logs_statements(self):
+        """It takes no write of a transaction that locks no gaps."""
+        server = self.useFixture(servers.MariaDB(options=(
+            '--log-bin=binlog', '--binlog-format=STATEMENT', '--server-id=1')))
+        manager = enginefacade.transaction_context()
+        manager.configure(connection=server.create('logged'))
+        with manager.writer.using(nova_context.get_admin_context()) as session:
+            database.lock_no_gaps(session)
+            session.execute(sa.text('CREATE TABLE t (id INT) ENGINE=InnoDB'))
+            session.execute(sa.text('INSERT INTO t VALUES (1)'))
 
     def join(self, engine, ours, theirs, column):
         with engine.connect() as connection:
