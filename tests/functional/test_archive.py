@@ -60,7 +60,7 @@ class ArchiveTestCase(base.CloudTestCase):
 
     def test_without_tables(self):
         """The last nova.conf to lose the plugin is that of nova-manage."""
-        server = self.boot()
+        server = self.boot(host='host1')
         self._delete_server(server)
         for engine in self.engines().values():
             fixture.drop_tables(engine)

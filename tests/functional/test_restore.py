@@ -119,7 +119,7 @@ class NoTaskTest(RestoreTestCase):
 
     def test_a_key_of_the_metadata(self):
         """Instance.delete_metadata_key() has one object before and after."""
-        server = self.boot()
+        server = self.boot(host='host1')
         self.api.post_server_metadata(
             server['id'], {'key': 'value', 'other': 'value'})
         with self.targeted('cell1') as context:
