@@ -79,11 +79,9 @@ class CellsPersistApp(app.App):
         """Keep credentials, and a traceback unless asked for, out of a log."""
         record.msg = reason.without_credentials(record.getMessage())
         record.args = ()
-        if record.exc_info:   # Not yet seen by another handler.
-            record.exc_text = self.options.debug and '\n'.join(
-                map(reason.without_credentials, ''.join(
-                    traceback.format_exception(*record.exc_info)
-                ).splitlines())) or None
+        if record.exc_info:   # which another handler may have seen before
+            record.exc_text = (_tidy_traceback(record.exc_info)
+                               if self.options.debug else None)
             record.exc_info = None
         return True
 
@@ -108,6 +106,11 @@ class CellsPersistApp(app.App):
         if not isinstance(cmd, (cliff_help.HelpCommand,
                                 complete.CompleteCommand)):
             _configure(self.options)
+
+
+def _tidy_traceback(exc_info):
+    return '\n'.join(map(reason.without_credentials, ''.join(
+        traceback.format_exception(*exc_info)).splitlines()))
 
 
 def _configure(options):

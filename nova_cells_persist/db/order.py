@@ -107,7 +107,7 @@ def _sorted_by(dialect, key):
     if dialect.name == 'postgresql' and _is_text(column.type):
         return sa.collate(column, 'C')
     if _is_ranked(dialect, column):
-        return column.op('+')(0)
+        return sa.type_coerce(column, sa.Integer) + 0
     if dialect.name == 'mysql' and (
             _is_text(column.type) or
             isinstance(column.type, types.IPAddress)):

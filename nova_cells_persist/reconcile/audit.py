@@ -202,9 +202,9 @@ class Cloud:
         for cell in case.alive():
             with self.reading(cell) as session:
                 move = db_instance.cross_cell_move(session, case.uuid)
-                if alone and move and move.status != db_instance.task(
-                        session, case.uuid).migration_status:
-                    move = None   # of another move than what it waits in
+                last = alone and db_instance.task(session, case.uuid)
+            if last and move and last.migration_status != move.status:
+                move = None   # of another move than what it waits in
             case.moves[cell] = move and move.status
             if move and case.since and (
                     move.updated_at or move.created_at) > case.since:

@@ -66,10 +66,10 @@ def _put_rows_back(cloud, entry, journal):
                 if journal is None:
                     raise exception.ChangedSince(instance_uuid=uuid,
                                                  code=entry['code'])
+                _require_living(entry, there)
                 note = journal.entry(cloud, codes.Finding(
                     entry['code'], uuid, entry['evidence'], ''), cells)
                 note.begin(**_overwritten(cloud, entry, there))
-            _require_living(entry, there)
             for place, session in sessions:
                 with _acting(entry, place):
                     _write(session, place, entry, there)
