@@ -47,15 +47,15 @@ def _as_nova_has_it(bind):
     It cannot compare columns of two collations. That of a character set is
     another one from MariaDB 11.5 on, where Nova's tables may be from before.
     """
+    options = {'mysql_engine': 'InnoDB', 'mysql_charset': 'utf8mb3'}
     if bind.dialect.name != 'mysql':
-        return {}
+        return options
     found = bind.execute(sa.text(
         'SELECT character_set_name, collation_name '
         'FROM information_schema.columns WHERE table_schema = DATABASE() '
         "AND (table_name = 'instances' AND column_name = 'uuid' OR "
         "table_name = 'instance_mappings' AND column_name = 'instance_uuid')"
     )).first()
-    options = {'mysql_engine': 'InnoDB', 'mysql_charset': 'utf8mb3'}
     if found:
         options['mysql_charset'], options['mysql_collate'] = found
     return options
