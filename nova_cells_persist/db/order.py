@@ -117,7 +117,9 @@ def _sorted_by(dialect, key):
 
 
 def _is_text(type_):
-    return isinstance(type_, sa.String) and not isinstance(type_, sa.Enum)
+    # With SQLAlchemy 1.4 one that is another on MySQL has a type around it.
+    return (isinstance(getattr(type_, 'impl', type_), sa.String) and
+            not isinstance(type_, (sa.Enum, types.IPAddress)))
 
 
 def _is_ranked(dialect, column):
