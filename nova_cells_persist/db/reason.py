@@ -20,8 +20,9 @@ from sqlalchemy import exc as sa_exc
 #: What MySQL and MariaDB have against a regular expression: ER_REGEXP_*.
 _REGULAR_EXPRESSION = frozenset([1139, 3887, 3900, *range(3684, 3700)])
 
-#: What PostgreSQL has against a comparison: there is none such of these types.
-_NOT_COMPARED = frozenset(['42883', '42804'])
+#: What PostgreSQL has against a comparison: there is none such of these types;
+#: or none at all, where Nova takes it for MySQL by what [database] says.
+_NOT_COMPARED = frozenset(['42883', '42804', '42601'])
 
 #: And against a value, a regular expression too: how all of that begins.
 _BAD_VALUE = '22'
