@@ -257,7 +257,10 @@ class MariaDB(Server):
         return url
 
     def _to_initialize(self):
+        # Its temporary tables are files with its process id; one that was
+        # killed, or runs in another container, may have left some.
         return ['--no-defaults', '--datadir=' + self._path('data'),
+                '--tmpdir=' + self.folder,
                 '--auth-root-authentication-method=normal',
                 '--skip-name-resolve', '--skip-test-db']
 
