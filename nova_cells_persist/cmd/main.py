@@ -80,8 +80,9 @@ class CellsPersistApp(app.App):
         record.msg = reason.without_credentials(record.getMessage())
         record.args = ()
         if record.exc_info:   # which another handler may have seen before
-            record.exc_text = (_tidy_traceback(record.exc_info)
-                               if self.options.debug else None)
+            record.exc_text = self.options.debug and (
+                reason.without_credentials(''.join(
+                    traceback.format_exception(*record.exc_info)).rstrip()))
             record.exc_info = None
         return True
 
@@ -106,11 +107,6 @@ class CellsPersistApp(app.App):
         if not isinstance(cmd, (cliff_help.HelpCommand,
                                 complete.CompleteCommand)):
             _configure(self.options)
-
-
-def _tidy_traceback(exc_info):
-    return '\n'.join(map(reason.without_credentials, ''.join(
-        traceback.format_exception(*exc_info)).splitlines()))
 
 
 def _configure(options):

@@ -42,16 +42,16 @@ def differences(connection, kind):
     if connection.dialect.name != 'mysql':
         return []
     theirs = _OF_NOVA[kind]
-    expected = _collation(connection, theirs)
-    columns = [table.c.instance_uuid for table in models.TABLES[kind]]
-    return [_DIFFERS % {
-        'table': column.table.name, 'theirs': theirs, 'found': found[1],
-        'charset': expected[0], 'expected': expected[1]}
-        for column, found in ((each, _collation(connection, each))
-                              for each in columns)
-        # It converts one of two character sets into the other.
-        if found and expected and found != expected and (
-            found[0] == expected[0])]
+    expected, differing = _collation(connection, theirs), []
+    for table in models.TABLES[kind]:
+        found = _collation(connection, table.c.instance_uuid)
+        if not found or not expected or found == expected:
+            continue
+        if found[0] == expected[0]:   # Else it converts one into the other.
+            differing.append(_DIFFERS % {
+                'table': table.name, 'theirs': theirs, 'found': found[1],
+                'charset': expected[0], 'expected': expected[1]})
+    return differing
 
 
 def _collation(connection, column):

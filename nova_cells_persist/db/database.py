@@ -27,6 +27,8 @@ Nova's transaction contexts are looked up each time and never kept: Nova, and
 its tests even more, exchange them.
 """
 
+import functools
+
 from oslo_config import cfg
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
@@ -125,6 +127,7 @@ def lock_no_gaps(session):
             execution_options={'isolation_level': 'READ COMMITTED'})
 
 
+@functools.lru_cache(maxsize=8)   # One transaction a repair, and many repairs.
 def _logs_statements(bind):
     with bind.connect() as connection:
         return connection.execute(sa.text(

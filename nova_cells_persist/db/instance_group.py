@@ -22,6 +22,12 @@ from nova.db.api import models as api_models
 _Group = api_models.InstanceGroup
 
 
+def is_there(session, uuid):
+    """Whether there is a server group, of whatever project."""
+    return session.query(_Group.id).filter(
+        _Group.uuid == uuid).first() is not None
+
+
 def by_uuid(session, uuids, project_id=None):
     """Return server groups with their members and policies.
 

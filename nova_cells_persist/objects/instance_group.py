@@ -54,10 +54,16 @@ def load(context, uuids):
     groups.update({uuid: found.get(uuid) for uuid in uuids})
 
 
-def exists(context, uuid):
-    """Whether there is a server group, of whatever project."""
+def is_deleted(context, text):
+    """Whether the JSON of a request spec has a server group that is gone.
+
+    One of another project Nova does not show to a user either.
+    """
+    group = in_spec(text)
+    if not group:
+        return False
     with database.api_reader(context) as session:
-        return bool(db_group.by_uuid(session, [uuid]))
+        return not db_group.is_there(session, group['uuid'])
 
 
 class InstanceGroup(stock.InstanceGroup):

@@ -45,8 +45,12 @@ def reload(context, instance_uuid, instance=None):
             seen = restore.look(context, instance_uuid)
         if seen and instance is not None and instance.task_state is None:
             restore.settle(seen, instance)
-        if seen and seen.text and instance_group.in_spec(seen.text):
-            _forget_deleted_group(context, instance_uuid)
+        if seen and seen.text and instance_group.is_deleted(
+                context, seen.text):
+            # What Nova reads is without it. What the conductor of the cell
+            # reads, if the move comes to it, is what was saved.
+            objects.RequestSpec.get_by_instance_uuid(
+                context, instance_uuid).save()
     except database.FAILURES as exc:
         # Not as below: a driver's error has in it what was to be written.
         LOG.warning('The request spec of server %(uuid)s could not be '
@@ -57,11 +61,3 @@ def reload(context, instance_uuid, instance=None):
         LOG.exception('The request spec of server %s could not be compared '
                       'with the copy in its cell; the one in the API '
                       'database is used.', instance_uuid)
-
-
-def _forget_deleted_group(context, instance_uuid):
-    # What Nova reads is without a group that was deleted. What the conductor
-    # of the cell reads, if the move comes to it, is what was saved.
-    spec = objects.RequestSpec.get_by_instance_uuid(context, instance_uuid)
-    if spec.obj_what_changed():
-        spec.save()

@@ -296,12 +296,11 @@ def _hydrate(context, spec, row):
 
 
 def _has_lost_group(spec, text):
-    if database.is_cell_level() or _GROUP not in text:
+    # Most have none, or have it still: nothing is parsed or asked for them.
+    if (database.is_cell_level() or 'instance_group' not in spec or
+            spec.instance_group is not None or _GROUP not in text):
         return False
-    group = instance_group.in_spec(text)
-    # That of another project Nova does not show to a user either.
-    return (group is not None and spec.instance_group is None and
-            not instance_group.exists(spec._context, group['uuid']))
+    return instance_group.is_deleted(spec._context, text)
 
 
 def _hydrate_alike(hydrate, context, spec, row):

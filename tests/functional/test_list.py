@@ -191,6 +191,14 @@ CELL_TABLES = [model.__table__ for model in (
     main_models.Tag, main_models.Instance)]
 
 
+def examples(number):
+    """Decorate a test that is given so many examples, each time the same."""
+    return hypothesis.settings(
+        max_examples=number, derandomize=True,
+        phases=(hypothesis.Phase.generate,), database=None, deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck))
+
+
 class SQLiteTest(test.TestCase):
 
     KIND = None
@@ -207,10 +215,7 @@ class SQLiteTest(test.TestCase):
     def use_cell(self):
         return main_db_api.get_context_manager(self.context)
 
-    @hypothesis.settings(max_examples=EXAMPLES, derandomize=True,
-                         phases=(hypothesis.Phase.generate,),
-                         database=None, deadline=None,
-                         suppress_health_check=list(hypothesis.HealthCheck))
+    @examples(EXAMPLES)
     @hypothesis.given(SERVERS, st.lists(queries(), min_size=8, max_size=8))
     def test_same_answer(self, drawn, asked):
         self.clear()
@@ -226,10 +231,7 @@ class SQLiteTest(test.TestCase):
             expected = self.ask(self.instances, is_admin, query)
             self.assertEqual(expected, self.ask(self.builds, is_admin, query))
 
-    @hypothesis.settings(max_examples=EXAMPLES, derandomize=True,
-                         phases=(hypothesis.Phase.generate,),
-                         database=None, deadline=None,
-                         suppress_health_check=list(hypothesis.HealthCheck))
+    @examples(EXAMPLES)
     @hypothesis.given(SERVERS, st.lists(
         st.tuples(st.sampled_from(SORT_KEYS), some('asc', 'desc')),
         min_size=1, max_size=2))
@@ -240,10 +242,7 @@ class SQLiteTest(test.TestCase):
             self.put(fields)
         self.assert_same_order(order)
 
-    @hypothesis.settings(max_examples=EXAMPLES // 10, derandomize=True,
-                         phases=(hypothesis.Phase.generate,),
-                         database=None, deadline=None,
-                         suppress_health_check=list(hypothesis.HealthCheck))
+    @examples(EXAMPLES // 10)
     @hypothesis.given(SERVERS)
     def test_same_order_by_each_key(self, drawn):
         self.clear()

@@ -183,12 +183,11 @@ class MergeTest(ListTestCase):
         get_all = db_build.get_all
         for limit in (1, 2, 3, 10):
             with self.held_builds():
-                doomed = self.named('a', 'b', 'c', 'd')[1]
+                doomed = [self.named('a', 'b', 'c', 'd')[1]['id']]
 
                 def delete_first(*args):
                     if doomed:
-                        self.api.delete_server(doomed.pop('id'))
-                        doomed.clear()
+                        self.api.delete_server(doomed.pop())
                     return get_all(*args)
 
                 with fixtures.MonkeyPatch(
@@ -205,15 +204,13 @@ class MergeTest(ListTestCase):
     def test_cannot_be_read(self):
         """A page is full all the same: who gets less asks for no other."""
         with self.held_builds():
-            for server in self.named('a', 'b', 'c', 'd'):
-                if server['id'] in [each['id'] for each in self.page(
-                        name='^[ac]$')]:
-                    self.execute(
-                        "UPDATE build_request SET request_obj = 'x' "
-                        'WHERE instance_uuid = :uuid', uuid=server['id'])
-                    self.execute(
-                        "UPDATE build_requests SET instance = 'x' "
-                        'WHERE instance_uuid = :uuid', uuid=server['id'])
+            for server in self.named('a', 'b', 'c', 'd')[::2]:
+                self.execute(
+                    "UPDATE build_request SET request_obj = 'x' "
+                    'WHERE instance_uuid = :uuid', uuid=server['id'])
+                self.execute(
+                    "UPDATE build_requests SET instance = 'x' "
+                    'WHERE instance_uuid = :uuid', uuid=server['id'])
             for limit in (1, 2, 10):
                 query = {'limit': limit, 'sort_key': 'display_name',
                          'sort_dir': 'asc'}
