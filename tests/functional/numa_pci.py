@@ -290,11 +290,16 @@ class NumaPciTestCase(base.PluggedMixin, libvirt_base.ServersTestBase):
 
         def both():
             nova, = self.rows('request_specs', server['id'])
-            newest = self.rows('request_spec', server['id'], 'cell1')[-1]
+            revisions = self.rows('request_spec', server['id'], 'cell1')
+            newest = revisions[-1]
             self.assertEqual(
                 {'API database': expected, 'cell': expected},
                 {'API database': self.contract_of(nova),
-                 'cell': self.contract_of(newest)})
+                 'cell': self.contract_of(newest)},
+                'Revisions in cell1: %s' % [
+                    (row['revision'], row['event'], row['pending'],
+                     str(row['created_at']), self.flavor_of(row))
+                    for row in revisions])
 
         if self.CASTS == ASYNC:
             self._wait_for_assert(both)
