@@ -105,7 +105,8 @@ class Results:
         :param runs: {label: Run}
         """
         verdicts = runs[label].verdicts
-        lost = set(map(module_of, set(lot) - set(map(listed, verdicts))))
+        lost = set(map(module_of, set(lot) - set(map(
+            nova_functional.without_scenario, verdicts))))
         for test, verdict in verdicts.items():
             if module_of(test) not in lost:
                 self._count(label, module_of(test), verdict)
@@ -151,14 +152,9 @@ def _not_passed(run):
             if verdict != 'passed'}
 
 
-def listed(test):
-    """Return the id of a test as it is listed, without its scenario."""
-    return test.partition('(')[0]
-
-
 def module_of(test):
     """Return the name of the module of a test, by its id."""
-    return listed(test).rsplit('.', 2)[0]
+    return nova_functional.without_scenario(test).rsplit('.', 2)[0]
 
 
 def lots(tests):

@@ -131,11 +131,21 @@ class NovaTests:
         return outcome
 
     def run_listed(self, label, listed, *options):
-        """Run the tests that are listed, a list of their ids."""
+        """Run these tests, each in all its scenarios.
+
+        :param listed: their ids, with or without a scenario
+        """
         with tempfile.NamedTemporaryFile('w', dir=self.scratch) as wanted:
-            wanted.writelines(test + '\n' for test in listed)
+            wanted.writelines(
+                test + '\n' for test in sorted(set(map(without_scenario,
+                                                       listed))))
             wanted.flush()
             return self.run(label, [*options, '--load-list', wanted.name])
+
+
+def without_scenario(test):
+    """Return the id of a test as it is listed, without its scenario."""
+    return test.partition('(')[0]
 
 
 def ran(runs):

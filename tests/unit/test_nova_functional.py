@@ -10,6 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
+import fixtures
 from oslotest import base
 
 from tools import nova_functional
@@ -33,6 +34,23 @@ class Tests:
         return run_tests.Run({test: self._verdicts[test][label].pop(0)
                               for test in listed
                               if self._verdicts[test][label]})
+
+
+class NovaTestsTest(base.BaseTestCase):
+
+    def test_run_listed_with_scenarios(self):
+        """A loader knows the test, not each of its scenarios."""
+        tests = nova_functional.NovaTests.__new__(nova_functional.NovaTests)
+        tests.scratch = self.useFixture(fixtures.TempDir()).path
+
+        def run(label, selection):
+            self.assertEqual('--load-list', selection[-2])
+            with open(selection[-1]) as wanted:
+                return wanted.read().splitlines()
+
+        tests.run = run
+        self.assertEqual(['a.B.c', 'a.B.d'], tests.run_listed(
+            'stock', ['a.B.d', 'a.B.c(v2)', 'a.B.c(v2_1)']))
 
 
 class SettleTest(base.BaseTestCase):
