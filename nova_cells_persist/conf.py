@@ -22,6 +22,8 @@ import os
 
 from oslo_config import cfg
 
+from nova_cells_persist import exception
+
 GROUP = cfg.OptGroup(
     'cells_persist',
     title='Persistence of the request spec and of builds in flight',
@@ -121,15 +123,31 @@ def _section_of_files(conf, name):
 
 
 def _files_of(conf):
-    files = list(conf.config_file or [])
-    dirs = conf.config_dirs or []
-    return itertools.chain(files, *(_conf_files_in(path) for path in dirs))
+    # As oslo.config reads them: its default folders, such as
+    # /etc/nova/nova.conf.d, if no --config-dir is given.
+    files = map(os.path.expanduser, conf.config_file or [])
+    dirs = conf.config_dirs or conf.default_config_dirs
+    return itertools.chain(files, *map(_conf_files_in, dirs))
 
 
 def _conf_files_in(directory):
-    # As oslo.config reads a --config-dir: the *.conf files, sorted.
     return sorted(glob.glob(os.path.join(
         os.path.expanduser(directory), '*.conf')))
+
+
+def check_values(conf):
+    """Read all options once.
+
+    oslo.config looks at a value when it is asked for, which would be in the
+    middle of a boot.
+
+    :raises: InvalidOption
+    """
+    for opt in OPTS:
+        try:
+            conf[GROUP.name][opt.dest]
+        except cfg.ConfigFileValueError as exc:
+            raise exception.InvalidOption(name=opt.name, reason=exc) from exc
 
 
 def list_opts():

@@ -67,6 +67,11 @@ class UnknownOption(SetupError):
                '%(names)s; it has %(known)s. Correct nova.conf.')
 
 
+class InvalidOption(SetupError):
+    message = ('nova-cells-persist: [cells_persist]%(name)s cannot be used: '
+               '%(reason)s. Correct nova.conf.')
+
+
 class WrongDriver(SetupError):
     message = ('nova-cells-persist: config_source in nova.conf names '
                '[cells_persist], but its driver is %(driver)r, in the files '

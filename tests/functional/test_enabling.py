@@ -12,6 +12,8 @@
 
 """Every program of Nova gets the plugin by nova.conf alone, or refuses."""
 
+import os
+
 from oslotest import base
 
 from nova_cells_persist import releases
@@ -49,6 +51,21 @@ for attempt in range(2):
         print('ended:', exc)
 '''
 
+#: Has nova.conf be out of reach once oslo.config has read it.
+UNREADABLE = '''
+import wrapt
+
+
+def close(module):
+    def fail(wrapped, instance, args, kwargs):
+        raise PermissionError(13, 'Permission denied')
+
+    wrapt.wrap_function_wrapper(module, '_files_of', fail)
+
+
+wrapt.register_post_import_hook(close, 'nova_cells_persist.conf')
+'''
+
 PARSE_TWICE = '''
 import sys
 
@@ -84,6 +101,33 @@ EARLY_PARSE = '''
 from nova import monkey_patch
 
 print(monkey_patch._get_concurrency_from_config())
+'''
+
+#: What Nova does in green threads, if it has any.
+GREEN = '''
+import threading
+
+from nova.cmd import manage
+from oslo_context import context
+from urllib3.util import ssl_
+
+ssl_.create_urllib3_context()
+met = threading.Barrier(2)
+seen = {}
+
+
+def serve(name):
+    context.RequestContext(request_id=name)
+    met.wait()
+    seen[name] = context.get_current().request_id
+
+
+threads = [threading.Thread(target=serve, args=(name,)) for name in 'ab']
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(sorted(seen.items()))
 '''
 
 PRIVSEP = ('--privsep_context', 'nova.privsep.sys_admin_pctxt',
@@ -197,6 +241,17 @@ class LoadTestCase(EnablingTestCase):
         self.assertEqual({'asked': True, 'on': False},
                          self.deployment.testimony())
 
+    def test_all_is_patched_by_eventlet(self):
+        """Also what was imported for Nova 34 to choose its concurrency."""
+        self.deployment.put('nova-manage.py', GREEN)
+        for backend in ('eventlet', 'threading'):
+            self.deployment.options['DEFAULT']['concurrency_backend'] = backend
+            result = self.deployment.run('nova-manage.py')
+            self.assertSucceeded(result)
+            self.assertNotIn('monkey patching issues', result.errors)
+            self.assertEqual("[('a', 'a'), ('b', 'b')]\n",
+                             result.output)
+
     def test_parsing_twice_is_harmless(self):
         self.deployment.put('twice.py', PARSE_TWICE)
         result = self.deployment.run('twice.py')
@@ -240,6 +295,26 @@ class RefusalTestCase(EnablingTestCase):
         self.assertRefused(self.deployment.run('nova-scheduler'),
                            'has no option cell_timeuot', 'it has',
                            'cell_timeout', 'Correct nova.conf')
+
+    def test_invalid_value(self):
+        self.deployment.options['cells_persist']['revisions_kept'] = '1'
+        self.assertRefused(self.deployment.run('nova-manage', 'version'),
+                           '[cells_persist]revisions_kept', 'Correct')
+
+    def test_misspelt_option_in_a_folder_that_is_read_by_default(self):
+        self.deployment.variables['HOME'] = self.deployment.path
+        folder = os.path.join(self.deployment.path, '.nova', 'nova.conf.d')
+        os.makedirs(folder)
+        with open(os.path.join(folder, 'more.conf'), 'w') as file:
+            file.write('[cells_persist]\ncell_timeuot = 3\n')
+        self.assertRefused(self.deployment.run('nova-manage', 'version'),
+                           'has no option cell_timeuot')
+
+    def test_file_that_cannot_be_read_again(self):
+        self.deployment.customize(UNREADABLE)
+        self.assertRefused(self.deployment.run('nova-manage', 'version'),
+                           'could not be loaded', 'PermissionError',
+                           'would have run without it')
 
     def test_misspelt_driver(self):
         self.deployment.options['cells_persist']['driver'] = 'nova_persist'

@@ -19,6 +19,7 @@ from oslo_config import cfg
 from oslotest import base
 
 from nova_cells_persist import conf as plugin_conf
+from nova_cells_persist import exception
 
 
 class ConfTestCase(base.BaseTestCase):
@@ -84,6 +85,27 @@ class FilesTestCase(ConfTestCase):
         self.conf([], default_config_files=[path], default_config_dirs=[])
         self.assertEqual(['zzz'], plugin_conf.unknown_options(self.conf))
 
+    def test_file_of_the_home(self):
+        self.useFixture(fixtures.EnvironmentVariable('HOME', self.path))
+        self._write('nova.conf', '[cells_persist]', 'zzz = 1')
+        self._parse('--config-file', '~/nova.conf')
+        self.assertEqual(['zzz'], plugin_conf.unknown_options(self.conf))
+
+    def test_default_dirs(self):
+        """They are read unless others are given, with and without a file."""
+        path = self._write('nova.conf', '[cells_persist]', 'yyy = 1')
+        dirs = [os.path.join(self.path, name) for name in ('none', 'conf.d')]
+        self._write('conf.d/more.conf', '[cells_persist]', 'zzz = 1')
+        for arguments in ([], ['--config-file', path]):
+            self.conf(arguments, default_config_files=[path],
+                      default_config_dirs=dirs)
+            self.assertEqual(['yyy', 'zzz'],
+                             plugin_conf.unknown_options(self.conf))
+        self._write('other.d/other.conf', '[cells_persist]', 'aaa = 1')
+        self.conf(['--config-dir', os.path.join(self.path, 'other.d')],
+                  default_config_files=[], default_config_dirs=dirs)
+        self.assertEqual(['aaa'], plugin_conf.unknown_options(self.conf))
+
     def test_last_value_wins(self):
         one = self._write('one.conf', '[cells_persist]', 'driver = a',
                           'driver = b', '[other]', 'driver = z')
@@ -134,6 +156,20 @@ class OptionsTestCase(ConfTestCase):
         self._parse('--config-file', path)
         self.assertRaises(cfg.ConfigFileValueError, getattr,
                           self.conf.cells_persist, 'cell_timeout')
+
+    def test_values_are_checked(self):
+        plugin_conf.register_opts(self.conf)
+        for value, wrong in (('3', None), ('1', 'revisions_kept'),
+                             ('many', 'revisions_kept')):
+            self._parse('--config-file', self._write(
+                'nova.conf', '[cells_persist]', 'revisions_kept = ' + value))
+            if wrong:
+                exc = self.assertRaises(exception.InvalidOption,
+                                        plugin_conf.check_values, self.conf)
+                self.assertIn('[cells_persist]' + wrong, str(exc))
+                self.assertIn(value, str(exc))
+            else:
+                plugin_conf.check_values(self.conf)
 
     def test_every_option_says_why(self):
         (group, opts), = plugin_conf.list_opts()
