@@ -38,6 +38,12 @@ _MARK = (_TABLE.c.id, _TABLE.c.mirror_id, _TABLE.c.instance_uuid,
          _TABLE.c.project_id, _TABLE.c.created_at, _TABLE.c.updated_at)
 
 
+#: That a row of Nova's table is the mirror of one of the plugin's. A database
+#: may give an id away again.
+_IS_MIRROR = sa.and_(_NOVA.c.id == _TABLE.c.mirror_id,
+                     _NOVA.c.instance_uuid == _TABLE.c.instance_uuid)
+
+
 def is_build():
     """Return the criterion of a row of the plugin's that it is a build.
 
@@ -45,7 +51,7 @@ def is_build():
     the plugin.
     """
     return sa.or_(_TABLE.c.mirror_id.is_(None),
-                  sa.exists().where(_NOVA.c.id == _TABLE.c.mirror_id))
+                  sa.exists().where(_IS_MIRROR))
 
 
 def has_no_cell(instance_uuid):
@@ -280,5 +286,5 @@ def _builds():
     ).select_from(
         _TABLE
         .outerjoin(_SPECS, _SPECS.c.instance_uuid == _TABLE.c.instance_uuid)
-        .outerjoin(_NOVA, _NOVA.c.id == _TABLE.c.mirror_id)
+        .outerjoin(_NOVA, _IS_MIRROR)
     ).where(sa.or_(_TABLE.c.mirror_id.is_(None), _NOVA.c.id.is_not(None)))

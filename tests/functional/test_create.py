@@ -410,6 +410,21 @@ class MirrorTest(base.CloudTestCase):
         manage.DbCommands().archive_deleted_rows(all_cells=True)
         self.assertEqual({}, self.everything(server['id']))
 
+    def test_id_of_its_mirror_is_given_away_again(self):
+        """As by SQLite, and by MySQL 5.7 when it has been restarted."""
+        with self.held_builds() as let_go:
+            gone = self.accept()
+            for table in ('build_requests', 'instance_mappings'):
+                self.execute('DELETE FROM %s' % table)   # as stock Nova does
+            server = self.accept(host='host1')
+            ids = [row['mirror_id'] for one in (gone, server)
+                   for row in self.rows('build_request', one['id'])]
+            self.assertEqual(1, len(set(ids)), ids)
+            self.assertEqual([server['id']], [
+                one['id'] for one in self.api.get_servers()])
+            let_go()
+            self._wait_for_state_change(server, 'ACTIVE')
+
     def test_deleted_by_a_node_without_the_plugin(self):
         with self.held_builds() as let_go:
             server = self.accept()
