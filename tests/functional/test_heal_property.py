@@ -17,6 +17,7 @@ that there are many, and some of the copies are broken at random.
 """
 
 import hashlib
+import itertools
 import os
 
 import fixtures
@@ -218,6 +219,23 @@ BREAKAGES = {
             'instance_mappings')], ('build',)),
 }
 
+LOSE_SPEC = frozenset(['spec lost', 'spec damaged'])
+LOSE_COPY = frozenset(['copy lost', 'copy damaged'])
+#: After these a request spec is what it was. If both of its rows are gone, it
+#: is made of the server, as far as that says it.
+LOSE_NOTHING = LOSE_SPEC | LOSE_COPY | {
+    'no mapping', 'mapped to no cell', 'copy in the API database',
+    'copy in the wrong cell'}
+
+#: What no server says: which zone, hosts and hints were asked for, and the
+#: names of security groups, of which Neutron keeps the ports.
+NOT_OF_SERVER = ('availability_zone', 'force_hosts', 'force_nodes',
+                 'scheduler_hints', 'security_groups')
+#: What Nova does not keep of the image of a server; min_disk it keeps as the
+#: disk of the flavor.
+NOT_OF_IMAGE = ('created_at', 'min_disk', 'name', 'protected', 'size',
+                'status', 'tags', 'updated_at', 'visibility')
+
 a_server = strategies.one_of(
     strategies.tuples(strategies.sampled_from(LANDED), strategies.just(())),
     *[strategies.tuples(strategies.sampled_from(states),
@@ -292,6 +310,10 @@ class HealTest(base.CloudTestCase):
             max_examples=EXAMPLES, deadline=None, database=None,
             suppress_health_check=list(hypothesis.HealthCheck),
             phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
+        @hypothesis.example([(state, ('spec lost', 'copy lost'))
+                             for state in LIVE])
+        @hypothesis.example([(state, (name,)) for state, name in zip(
+            itertools.cycle(LIVE), sorted(LOSE_NOTHING))])
         @hypothesis.given(strategies.lists(a_server, min_size=1, max_size=8))
         def run(chosen):
             made = [(self.world.copy(self.templates[state],
@@ -306,6 +328,7 @@ class HealTest(base.CloudTestCase):
         run()
 
     def check(self, made):
+        whole = self.world.read()
         for uuid, state, broken in made:
             for name in broken:
                 BREAKAGES[name][0](self.world, uuid, self.cell_of(state))
@@ -325,6 +348,10 @@ class HealTest(base.CloudTestCase):
             finding for case in self.cloud.cases()
             if case.uuid != self.states['build']
             for finding in findings.find(case)])
+        for uuid, _, names in made:
+            if LOSE_NOTHING.issuperset(names):
+                self.assertEqual(_said(whole[uuid], names),
+                                 _said(after[uuid], names), names)
         if not journal.has_changes:
             return
         # And all of it can be undone.
@@ -334,6 +361,25 @@ class HealTest(base.CloudTestCase):
         for uuid in servers:
             self.assertEqual([], _differences(_comparable(before[uuid]),
                                               _comparable(after[uuid])))
+
+
+def _said(found, broken):
+    """Return the fields of the request spec of a server, by place and table.
+
+    :param broken: by what; what cannot be known after that is left out
+    """
+    said = {place: primitive.data(primitive.compact(rows[-1]['spec']))
+            for place, rows in found.items()
+            if place[1] in ('request_specs', 'request_spec')}
+    if LOSE_SPEC.intersection(broken) and LOSE_COPY.intersection(broken):
+        for fields in said.values():
+            for name in NOT_OF_SERVER:
+                fields.pop(name)
+            for name in NOT_OF_IMAGE:
+                fields['image'][primitive.DATA].pop(name, None)
+            # The server's own, which the request need not say.
+            fields['pci_requests'][primitive.DATA].pop('instance_uuid', None)
+    return said
 
 
 def _differences(before, after):
