@@ -30,6 +30,7 @@ from oslo_utils import importutils
 from nova.compute import rpcapi
 from nova.conductor import manager as conductor_manager
 from nova import exception as nova_exc
+from nova import objects
 from nova.tests.fixtures import libvirt as fakelibvirt
 from nova.tests.functional.libvirt import base as libvirt_base
 
@@ -286,22 +287,35 @@ class NumaPciTestCase(base.PluggedMixin, libvirt_base.ServersTestBase):
 
     def assert_contract(self, server, flavor):
         """Both databases say that it has that flavor, with all of it."""
-        expected = self.FLAVORS[flavor][-1]
+        expected = dict.fromkeys(('API database', 'cell'),
+                                 self.FLAVORS[flavor][-1])
 
         def both():
-            nova, = self.rows('request_specs', server['id'])
-            revisions = self.rows('request_spec', server['id'], 'cell1')
-            newest = revisions[-1]
-            self.assertEqual(
-                {'API database': expected, 'cell': expected},
-                {'API database': self.contract_of(nova),
-                 'cell': self.contract_of(newest)},
-                'Revisions in cell1: %s' % [
-                    (row['revision'], row['event'], row['pending'],
-                     str(row['created_at']), self.flavor_of(row))
-                    for row in revisions])
+            said = self.contracts(server['id'])
+            self.assertEqual(expected, said, said != expected and
+                             self.more_of(server['id']) or '')
 
         if self.CASTS == ASYNC:
             self._wait_for_assert(both)
         else:   # all is over: what is wrong now stays wrong
             both()
+
+    def contracts(self, server_id):
+        """Return {database: the Contract that its newest row says}."""
+        nova, = self.rows('request_specs', server_id)
+        newest = self.rows('request_spec', server_id, 'cell1')[-1]
+        return {'API database': self.contract_of(nova),
+                'cell': self.contract_of(newest)}
+
+    def more_of(self, server_id):
+        """Say what helps to find out why a contract is wrong."""
+        again = self.contracts(server_id)
+        with self.targeted('cell1') as cctxt:
+            instance = objects.Instance.get_by_uuid(
+                cctxt, server_id, expected_attrs=['flavor'])
+        return 'Read again: %s. In cell1: %s; revisions %s' % (
+            again, (instance.flavor.flavorid, instance.vm_state,
+                    instance.task_state),
+            [(row['revision'], row['event'], row['pending'],
+              str(row['created_at']), self.flavor_of(row))
+             for row in self.rows('request_spec', server_id, 'cell1')])
