@@ -193,8 +193,8 @@ class NotConfirmed(CellsPersistException):
 class OnlyHere(CellsPersistException):
     message = ('The %(database)s has what Nova has nowhere: %(what)s. Nothing '
                'was dropped anywhere. See what "nova-cells-persist-status '
-               'upgrade check" says, run "nova-cells-persist heal", and wait '
-               'for the builds; or drop it all the same with --force.')
+               'upgrade check" says, run "nova-cells-persist heal --yes", and '
+               'wait for the builds; or drop it all the same with --force.')
 
 
 class SeveralErrors(CellsPersistException):
@@ -228,8 +228,8 @@ class NoInstance(CellsPersistException):
 
 class NoSpec(CellsPersistException):
     message = ('Server %(instance_uuid)s has no request spec in the API '
-               'database. "nova-cells-persist heal missing-spec" rebuilds '
-               'it.')
+               'database. "nova-cells-persist heal missing-spec --server '
+               '%(instance_uuid)s --yes" rebuilds it.')
 
 
 class ServerBusy(CellsPersistException):
@@ -376,7 +376,7 @@ class UnreadableRevision(UnreadableRow):
                'others are in "nova-cells-persist spec history '
                '%(instance_uuid)s"; if it is the newest one, '
                '"nova-cells-persist heal unreadable-copy --server '
-               '%(instance_uuid)s" mends it.')
+               '%(instance_uuid)s --yes" mends it.')
 
 
 class UnreadableBuild(UnreadableRow):

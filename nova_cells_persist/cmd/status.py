@@ -101,7 +101,7 @@ class Checks(upgradecheck.UpgradeCommands):
             'mirror_build_requests is off, and there is a nova-api or super-'
             'conductor without the plugin, or was: %(number)d builds show it '
             '(%(what)s). Set it to true, restart every nova-api with that, '
-            'and run "nova-cells-persist heal".', traces.NAMES,
+            'and run "nova-cells-persist heal --yes".', traces.NAMES,
             upgradecheck.Code.FAILURE)
         if found.code or _is_everywhere():
             return found
@@ -114,14 +114,14 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def _backfill(self):
         return self._findings(
-            'No copy of their request spec have %(number)d servers (%(what)s)'
+            '%(number)d servers have no copy of their request spec (%(what)s)'
             '. Run "nova-cells-persist backfill".', (codes.MISSING_COPY,),
             upgradecheck.Code.WARNING)
 
     def _readable(self):
         return self._findings(
             '%(number)d rows cannot be read (%(what)s). See "nova-cells-'
-            'persist audit"; "heal" mends it.',
+            'persist audit"; "heal --yes" mends it.',
             (codes.UNREADABLE_SPEC, codes.UNREADABLE_COPY,
              codes.UNREADABLE_BUILD),
             upgradecheck.Code.FAILURE)
@@ -129,13 +129,13 @@ class Checks(upgradecheck.UpgradeCommands):
     def _orphans(self):
         return self._findings(
             '%(number)d rows belong to no server any more (%(what)s). Run '
-            '"nova-cells-persist purge".', codes.RUBBISH,
-            upgradecheck.Code.WARNING, ORPHANS)
+            '"nova-cells-persist purge --yes", which removes those that are '
+            '90 days old.', codes.RUBBISH, upgradecheck.Code.WARNING, ORPHANS)
 
     def _removable(self):
         return self._findings(
             'Nova without the plugin would not know what %(number)d servers '
-            'have (%(what)s). Run "nova-cells-persist heal" before the '
+            'have (%(what)s). Run "nova-cells-persist heal --yes" before the '
             'plugin is removed, and wait for builds that Nova has no row of, '
             'or one that it cannot read.',
             (codes.MISSING_SPEC, codes.UNREADABLE_SPEC,

@@ -195,7 +195,7 @@ class SpecTestCase(command.CommandMixin, base.CloudTestCase):
             'server %(id)s cannot be read: it has no flavor. The others are '
             'in "nova-cells-persist spec history %(id)s"; if it is the '
             'newest one, "nova-cells-persist heal unreadable-copy --server '
-            '%(id)s" mends it.\n' % {'id': server_id},
+            '%(id)s --yes" mends it.\n' % {'id': server_id},
             self.refused('restore', server_id, '--revision', '3'))
         self.assertEqual(before, self.rows('request_specs', server_id))
         self.assertEqual('Revision 2 was put back.\n',

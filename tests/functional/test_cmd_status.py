@@ -86,7 +86,10 @@ class StatusTestCase(command.CommandMixin, base.CloudTestCase):
 
     def test_backfill(self):
         self.execute('DELETE FROM request_spec', 'cell1')
-        self.assertEqual(['Backfill'], list(self.check(1)))
+        found = self.check(1)
+        self.assertEqual(['Backfill'], list(found))
+        self.assertIn('1 servers have no copy of their request spec',
+                      found['Backfill'].replace('\n ', ''))
 
     def test_unreadable(self):
         self.execute("UPDATE request_specs SET spec = '{' "
@@ -117,7 +120,9 @@ class StatusTestCase(command.CommandMixin, base.CloudTestCase):
         self.lose_instance(self.boot(host='host1')['id'], 'cell1')
         self.assertEqual({}, self.check())
         with fixtures.MonkeyPatch('nova_cells_persist.cmd.status.ORPHANS', 0):
-            self.assertIn('1 orphaned-mapping', self.check(1)['Orphans'])
+            details = self.check(1)['Orphans'].replace('\n ', '')
+        self.assertIn('1 orphaned-mapping', details)
+        self.assertIn('purge --yes', details)
 
     def test_cell_that_has_been_drained(self):
         lost = self.ids[1]
@@ -152,6 +157,7 @@ class StatusTestCase(command.CommandMixin, base.CloudTestCase):
         self.assertEqual(['Safe to remove'], list(found))
         details = found['Safe to remove'].replace('\n ', '')
         self.assertIn('1 build-without-mirror, 1 pending-revision', details)
+        self.assertIn('heal --yes', details)
 
     def test_mirror_is_off(self):
         self.flags(mirror_build_requests=False, group='cells_persist')
@@ -176,8 +182,9 @@ class StatusTestCase(command.CommandMixin, base.CloudTestCase):
             self.assertEqual(0, status.Checks()._mirror().code)
             self.flags(mirror_build_requests=False, group='cells_persist')
             found = self.check(2, everywhere=True)
-            self.assertIn(trace,
-                          found['Mirror of builds'].replace('\n ', ''))
+            details = found['Mirror of builds'].replace('\n ', '')
+            self.assertIn(trace, details)
+            self.assertIn('heal --yes', details)
             for each in ('build_request', 'build_requests'):
                 self.execute('DELETE FROM %s' % each)
 

@@ -10,9 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Exceptions come whole from another process."""
+"""Exceptions come whole from another process, and say what to run."""
 
+import inspect
 import pickle
+import re
 
 import testtools
 
@@ -28,3 +30,15 @@ class ExceptionTestCase(testtools.TestCase):
             again = pickle.loads(pickle.dumps(exc))
             self.assertIs(type(exc), type(again))
             self.assertEqual(str(exc), str(again))
+
+    def test_what_is_to_mend_is_told_to(self):
+        """Without --yes a command says what it would do."""
+        found = [command for _, each in inspect.getmembers(
+            exception, inspect.isclass)
+            for command in re.findall(
+                r'"(nova-cells-persist (?:heal|purge)[^"]*"(?: would do)?)',
+                getattr(each, 'message', ''))]
+        self.assertGreater(len(found), 4)
+        for command in found:
+            self.assertNotEqual(command.endswith('would do'),
+                                '--yes' in command, command)
