@@ -55,6 +55,9 @@ LOT = 400
 SUITES = ('functional', 'unit/conductor', 'unit/objects',
           'unit/compute/test_api')
 
+#: What the page calls those that would be faults.
+DIFFERING = 'Tests whose verdict differs, without those explained below'
+
 #: In the order in which all tests are run.
 LABELS = ('plugin', 'stock')
 
@@ -231,7 +234,7 @@ def page(paths):
     for results in found:
         name = 'Nova %(nova)s, %(suite)s tests' % results.about
         lines += ['', name, '=' * len(name), '']
-        lines += kept.section('Tests whose verdict differs', [
+        lines += kept.section(DIFFERING, [
             '%s: %s' % (test, ', '.join('%s %s' % pair
                                         for pair in verdicts.items()))
             for test, verdicts in sorted(results.differing.items())
@@ -251,8 +254,8 @@ def _explained(results):
         tests.setdefault(nova_explained.why(test), []).append(test)
     tests.pop(None, None)
     return [line for reason, those in tests.items()
-            for line in kept.section('May differ: ' + reason.rstrip('.'),
-                                     those)]
+            for line in kept.section(
+                'Differ, and why: ' + reason.rstrip('.'), those)]
 
 
 def _table(found):

@@ -126,8 +126,9 @@ class ResultsTest(base.BaseTestCase):
                 test_a='passed').verdicts})}, {})
         self.results.wait_for([test, *ids('a')])
         page = '\n'.join(nova_full.page([self.path]))
-        self.assertIn('differs:\n\n- ``%s.Case.test_a' % ONE, page)
-        self.assertIn('May differ: %s:\n\n- ``%s``' % (
+        self.assertIn('differs, without those explained below:\n\n'
+                      '- ``%s.Case.test_a' % ONE, page)
+        self.assertIn('Differ, and why: %s:\n\n- ``%s``' % (
             nova_explained.why(test).rstrip('.'), test), page)
         self.assertNotIn('``%s:' % test, page)
 
