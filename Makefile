@@ -11,7 +11,7 @@ RESULTS = .tox/results
 demo: $(TOX)
 	$(TOX) run -e demo
 
-# All tests, on each release of Nova that the tests are run on.
+# All tests, on Nova 34 and on Nova 27.
 test: $(TOX)
 	@rm -f $(RESULTS)/nova34.json $(RESULTS)/nova27.json
 	@status=0; \
