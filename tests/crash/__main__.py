@@ -51,6 +51,7 @@ import prettytable
 import tqdm
 
 from tests.crash import points
+from tools import run_tests
 
 #: The flows, as they are shown.
 FLOWS = ('Boot', 'Batch', 'DeleteBeforeScheduled', 'DeleteWhileScheduled',
@@ -96,6 +97,12 @@ class Run:
             bar.total += self.tries
             bar.refresh()
 
+    def check(self):
+        """Note an error if the worker has not tried all, and said so."""
+        if not self.error and len(self.outcomes) != self.tries + 1:
+            self.error = '%d outcomes of %d tries' % (
+                len(self.outcomes), self.tries)
+
     def bad(self, kind=None):
         """Return the outcomes in which something is wrong, of a kind."""
         return [outcome for outcome in self.outcomes if any(
@@ -126,6 +133,7 @@ class Run:
 
 def main(argv=None):
     options = _options(argv)
+    run_tests.forget(options.json)
     runs = [Run(flow, order, side) for flow in options.flow
             for order in options.order for side in options.side]
     with tqdm.tqdm(total=0, unit='try', disable=None) as bar, \
@@ -200,6 +208,7 @@ def _work(run, options, bar):
         if worker.wait() and not run.error:
             printed.seek(0)
             run.error = ''.join(printed.readlines()[-40:])
+    run.check()
     return run
 
 

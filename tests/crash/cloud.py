@@ -71,6 +71,9 @@ class Cloud(command.CommandMixin, base.CloudTestCase):
             self.points.watch(name, engine)
         sa.event.listen(self.engine(), 'before_cursor_execute',
                         self._out_of_reach)
+        # A move to it changes more than the flavor of a request spec.
+        self.api.post_extra_spec(self.flavors[1]['id'], {
+            'extra_specs': {ledger.NUMA_NODES: '1'}})
         self._placement_is_told()
         self._do_all_at_once()
 

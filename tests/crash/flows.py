@@ -25,10 +25,12 @@ class Flow:
     """One server is prepared for, then something is done to it.
 
     :cvar HOSTS: {host: cell}, of the cloud in which it is done
+    :cvar DELETES: whether a server may be gone in the end
     :param cloud: a cloud.Cloud
     """
 
     HOSTS = {'host1': 'cell1', 'host2': 'cell1', 'host3': 'cell2'}
+    DELETES = False
 
     def __init__(self, cloud):
         self.cloud = cloud
@@ -83,6 +85,8 @@ class Batch(_Build):
 class DeleteBeforeScheduled(_Build):
     """The super-conductor gets the build when it has been deleted."""
 
+    DELETES = True
+
     def act(self, server):
         with self.cloud.bus.held():
             server = self.accept()
@@ -92,6 +96,8 @@ class DeleteBeforeScheduled(_Build):
 
 class DeleteWhileScheduled(_Build):
     """It is deleted while the scheduler looks for a host."""
+
+    DELETES = True
 
     def act(self, server):
         with self.cloud.bus.held():
@@ -201,6 +207,8 @@ class Unshelve(Flow):
 
 class Archive(Flow):
     """An operator takes away what was deleted."""
+
+    DELETES = True
 
     def __init__(self, cloud):
         super().__init__(cloud)

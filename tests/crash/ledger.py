@@ -28,6 +28,9 @@ FALSE = 'false'
 #: Rows of a server that is gone.
 ORPHANED = 'orphaned'
 
+#: The extra spec of a flavor that says how many NUMA nodes a server has.
+NUMA_NODES = 'hw:numa_nodes'
+
 _DATA = 'nova_object.data'
 
 # Nova's tables, and the plugin's, that have rows of a server.
@@ -130,13 +133,16 @@ class Ledger:
     def _differences(self, cell, spec):
         with self._cloud.targeted(cell) as cctxt:
             instance = objects.Instance.get_by_uuid(
-                cctxt, self.uuid, expected_attrs=[
-                    'flavor', 'numa_topology', 'pci_requests'])
+                cctxt, self.uuid, expected_attrs=['flavor'])
         if instance.launched_at is None:
             return
         flavor = spec['flavor'][_DATA]['flavorid']
         if flavor != instance.flavor.flavorid:
             yield 'flavor %s, of which it is not' % flavor
+        # The host of a fake driver has none, and so its instances.
+        nodes = _numa_nodes(spec)
+        if nodes != int(instance.flavor.extra_specs.get(NUMA_NODES, 0)):
+            yield '%d NUMA nodes, which it has not' % nodes
         image = spec['image'][_DATA]['id']
         if image != instance.image_ref and instance.vm_state != (
                 'shelved_offloaded'):
@@ -169,6 +175,11 @@ class Ledger:
                 for place, tables in [('api', self._api),
                                       *self._cells.items()]
                 for table, rows in tables.items() if rows]
+
+
+def _numa_nodes(spec):
+    topology = spec['numa_topology']
+    return len(topology[_DATA]['cells']) if topology else 0
 
 
 def _contents(text):

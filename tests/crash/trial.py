@@ -39,6 +39,7 @@ class Trial:
     :param cloud: a cloud.Cloud
     :param flow: a class of flows.py
     :param eager: whether casts are done with before who sent them goes on
+    :ivar servers: how many servers are shown after the flow
     :ivar points: the points.Point of the flow when nobody dies
     :ivar outages: the points.Outage that it can come by
     """
@@ -47,6 +48,7 @@ class Trial:
         self._cloud = cloud
         self._flow = flow(cloud)
         self._eager = eager
+        self.servers = None
         self._dead = []     # the Outcome and the uuids, to look at in the end
 
     def record(self):
@@ -57,6 +59,7 @@ class Trial:
         """
         for _ in range(2):
             outcome = self._run()
+            self.servers = len(outcome.state[1])
             self.points = list(self._cloud.points.seen)
             self.outages = list(self._cloud.points.reached)
         return outcome
@@ -90,10 +93,11 @@ class Trial:
         before = cloud.uuids()
         server = self._flow.prepare()
         cloud.bus.eager = self._eager
-        answer = None
+        answer, done = None, False
         try:
             with cloud.points.flow(point, outage):
                 self._flow.act(server)
+                done = True
         except points.Killed:
             pass
         except client.OpenStackApiException as exc:
@@ -110,22 +114,29 @@ class Trial:
         outcome = Outcome(trouble, [answer, sorted(
             filter(None, map(cloud.state, uuids)), key=str)],
             collections.defaultdict(list))
-        self._judge(outcome, uuids)
+        self._judge(outcome, uuids, server and server['id'], done)
         self._dead.append((outcome, uuids))
         return outcome
 
-    def _judge(self, outcome, uuids):
-        """Note what is wrong, and do to the servers what can be done."""
+    def _judge(self, outcome, uuids, prepared, done):
+        """Note what is wrong, and do to the servers what can be done.
+
+        :param prepared: the uuid of the server that was there before
+        :param done: whether all that was asked for was answered
+        """
         cloud = self._cloud
 
         def note(when, found):
             outcome.problems[when] += found
 
+        shown = self._shown(uuids).union(filter(None, [prepared]))
         found = cloud.mend()
         if any([cloud.reset_state(uuid) for uuid in uuids]):
             # Some things cannot be mended as long as they look busy.
             found = cloud.mend()
         note('mended', found)
+        if not self._flow.DELETES:
+            note('mended', self._missing(shown, self._shown(uuids), done))
         for uuid in uuids:
             note('mended', ledger.Ledger(cloud, uuid).problems())
         for uuid in uuids:
@@ -136,6 +147,21 @@ class Trial:
         for uuid in uuids:
             note('deleted', cloud.try_delete(uuid))
         note('deleted', cloud.mend())
+
+    def _shown(self, uuids):
+        return set(filter(self._cloud.state, uuids))
+
+    def _missing(self, before, after, done):
+        """Return what a user misses, a list of (ledger.LOST, text).
+
+        A server that was shown, or one that was accepted.
+        """
+        found = [(ledger.LOST, 'was shown, and is not any more')
+                 for _ in before - after]
+        if done and self.servers is not None and not found:
+            found += [(ledger.LOST, 'accepted, and not shown')
+                      for _ in range(self.servers - len(after))]
+        return found
 
     def end(self):
         """Archive what was deleted, and note what is left of it."""

@@ -13,6 +13,10 @@
 
 """The harness of tests/crash on one flow, and whether it finds anything."""
 
+import fixtures
+
+from nova import objects
+
 from tests.crash import cloud
 from tests.crash import flows
 from tests.crash import ledger
@@ -60,6 +64,27 @@ class CrashTest(cloud.Cloud):
         self.assertEqual([(ledger.LOST, 'a build for ever')],
                          tried.at(cast).problems['mended'])
 
+    def test_finds_a_server_that_is_deleted_in_place_of_mended(self):
+        self.mend = self.delete_all
+        tried = trial.Trial(self, flows.Boot)
+        self.assertEqual(
+            [(ledger.LOST, 'was shown, and is not any more')],
+            tried.record().problems['mended'])
+
+    def delete_all(self):
+        for server in self.api.get_servers():
+            self.api.delete_server(server['id'])
+        return []
+
+    def test_finds_a_server_that_was_accepted_and_is_not_there(self):
+        tried = trial.Trial(self, flows.Boot)
+        tried.record()
+        with fixtures.MonkeyPatch(
+                'tests.crash.flows.Boot.act', lambda flow, server: None):
+            outcome = tried._run()
+        self.assertEqual([(ledger.LOST, 'accepted, and not shown')],
+                         outcome.problems['mended'])
+
 
 class LedgerTest(cloud.Cloud):
 
@@ -104,6 +129,14 @@ class LedgerTest(cloud.Cloud):
                     '"flavorid":"%s"' % self.flavors[0]['id'],
                     '"flavorid":"other"'))
         self.assertFound(ledger.FALSE, 'flavor other, of which it is not')
+
+    def test_another_numa_topology(self):
+        with self.targeted('cell1') as cctxt:
+            instance = objects.Instance.get_by_uuid(
+                cctxt, self.server, expected_attrs=['flavor'])
+            instance.flavor.extra_specs = {ledger.NUMA_NODES: '2'}
+            instance.save()
+        self.assertFound(ledger.FALSE, '0 NUMA nodes, which it has not')
 
     def test_another_revision(self):
         text = self.rows('request_specs', self.server)[0]['spec']

@@ -147,6 +147,22 @@ class PointsTestCase(base.BaseTestCase):
         self.assertEqual([3], self.read())
 
 
+class WorkerTest(base.BaseTestCase):
+
+    def error_of(self, *outcomes, **said):
+        run = crash.Run('Boot', 'later', 'plugin', tries=2,
+                        outcomes=list(outcomes), **said)
+        run.check()
+        return run.error
+
+    def test_has_tried_all(self):
+        self.assertEqual('', self.error_of({}, {}, {}))
+
+    def test_has_skipped(self):
+        self.assertEqual('0 outcomes of 2 tries', self.error_of())
+        self.assertEqual('it broke', self.error_of(error='it broke'))
+
+
 class CompareTest(base.BaseTestCase):
     """What an outage comes to, beside stock Nova."""
 
