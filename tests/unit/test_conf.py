@@ -159,17 +159,19 @@ class OptionsTestCase(ConfTestCase):
 
     def test_values_are_checked(self):
         plugin_conf.register_opts(self.conf)
-        for value, wrong in (('3', None), ('1', 'revisions_kept'),
-                             ('many', 'revisions_kept')):
-            self._parse('--config-file', self._write(
-                'nova.conf', '[cells_persist]', 'revisions_kept = ' + value))
-            if wrong:
-                exc = self.assertRaises(exception.InvalidOption,
-                                        plugin_conf.check_values, self.conf)
-                self.assertIn('[cells_persist]' + wrong, str(exc))
-                self.assertIn(value, str(exc))
-            else:
-                plugin_conf.check_values(self.conf)
+        self.read('revisions_kept = 3')
+        plugin_conf.check_values(self.conf)
+        for line, word in (('revisions_kept = 1', 'equal to 2'),
+                           ('cell_timeout = soon', 'soon')):
+            self.read(line)
+            exc = self.assertRaises(exception.InvalidOption,
+                                    plugin_conf.check_values, self.conf)
+            self.assertIn('[cells_persist]' + line.split()[0], str(exc))
+            self.assertIn(word, str(exc))
+
+    def read(self, line):
+        self._parse('--config-file', self._write(
+            'nova.conf', '[cells_persist]', line))
 
     def test_every_option_says_why(self):
         (group, opts), = plugin_conf.list_opts()
