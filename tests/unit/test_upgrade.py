@@ -12,9 +12,13 @@
 
 """That what "tox -e upgrade" checks can be found wrong."""
 
+import os
+
+import fixtures
 from oslotest import base
 
 from tests.functional import services
+from tests.upgrade import __main__ as upgrade
 from tests.upgrade import releases
 from tests.upgrade import rolling
 from tests.upgrade import rows
@@ -125,3 +129,22 @@ class VerdictsTestCase(base.BaseTestCase):
         with self.verdicts.check('something'):
             raise AssertionError
         self.assertEqual(1, self.verdicts.counts()['failed'])
+
+
+class MainTestCase(base.BaseTestCase):
+
+    def test_dies(self):
+        """And leaves no counts of an earlier run, as if they were its own."""
+        path = os.path.join(
+            self.useFixture(fixtures.TempDir()).path, 'counts.json')
+        with open(path, 'w') as file:
+            file.write('{"passed": 1, "failed": 0, "skipped": 0}')
+
+        def play(part, verdicts, options):
+            raise TypeError('nobody expects it')
+
+        for name, value in (('tests.upgrade.__main__.play', play),
+                            ('sys.argv', ['upgrade', '--json', path])):
+            self.useFixture(fixtures.MonkeyPatch(name, value))
+        self.assertRaises(TypeError, upgrade.main)
+        self.assertFalse(os.path.exists(path))

@@ -33,6 +33,7 @@ PARTS = ('releases', 'rolling', 'mirror', 'removal')
 
 def main():
     options = _options()
+    run_tests.forget(options.json)
     verdicts = results.Verdicts(functools.partial(print, flush=True))
     began = time.monotonic()
     for part in options.part or PARTS:
