@@ -16,6 +16,7 @@ It is the cloud of the demo, on any database, without what only a test has.
 """
 
 import logging
+import math
 
 import fixtures
 from futurist import _thread as futurist_thread
@@ -23,6 +24,7 @@ from nova.compute import api as compute_api
 from nova import context
 from nova import objects
 from nova.tests.functional.api import client
+from oslo_utils import fixture as utils_fixture
 
 from tests import counting
 from tests import databases
@@ -32,6 +34,9 @@ from tools.demo import cloud as demo_cloud
 
 #: Of a user who is no administrator.
 ROLES = ['reader', 'member']
+
+#: How many flavors and images a variety of servers has.
+FLAVORS, IMAGES = 7, 3
 
 
 def _migrate(kind, engine):
@@ -90,6 +95,22 @@ class Cloud(demo_cloud.Cloud):
         self.flags(report_interval=0, service_down_time=24 * 3600)
         super()._set_up_neighbours()
 
+    def _set_up_catalogue(self):
+        super()._set_up_catalogue()
+        images = [self.glance.image1, self.glance.image2, self.glance.image3]
+        flavors = [self._create_flavor(number) for number in range(FLAVORS)]
+        # What each server of a variety has, none as the one before it.
+        self.variety = [{
+            'flavorRef': flavors[number % FLAVORS],
+            'imageRef': images[number % IMAGES]['id']}
+            for number in range(math.lcm(FLAVORS, IMAGES))]
+
+    def _create_flavor(self, number):
+        """Return the id of a flavor like no other one."""
+        return self.rest('POST', '/flavors', {'flavor': {
+            'name': 'variety-%d' % number, 'vcpus': 1, 'ram': 512 + number,
+            'disk': 1}}, expect=200).body['flavor']['id']
+
     @property
     def side(self):
         return scenarios.PLUGIN if self.plugin else scenarios.STOCK
@@ -104,29 +125,35 @@ class Cloud(demo_cloud.Cloud):
 
     # What a user does
 
-    def accept(self, zone, group=None):
+    def accept(self, zone, group=None, **more):
         """Post a server.
 
         :param zone: 'alpha' is cell1, 'beta' is cell2
         :param group: the uuid of a server group, if it is to be in one
+        :param more: what the request has beside, or instead
         :returns: its uuid
         """
         body = {'server': {
             'name': 'server', 'imageRef': self.image['id'],
             'flavorRef': self.flavors['small'], 'networks': 'none',
-            'availability_zone': zone, 'metadata': {'role': 'web'}}}
+            'availability_zone': zone, 'metadata': {'role': 'web'}, **more}}
         if group:
             body['os:scheduler_hints'] = {'group': group}
         return self.rest(
             'POST', '/servers', body, expect=202).server['id']
 
-    def accept_only(self, group=None):
+    def accept_only(self, group=None, **more):
         """As accept(), and nobody is told: the server stays a build."""
         with fixtures.MonkeyPatch(
                 'nova.conductor.api.ComputeTaskAPI.'
                 'schedule_and_build_instances',
                 lambda *args, **kwargs: None):
-            return self.accept('alpha', group)
+            return self.accept('alpha', group, **more)
+
+    def accept_variety(self):
+        """As accept_only(), a variety of servers; return their uuids."""
+        with utils_fixture.TimeFixture():   # none is older than another one
+            return [self.accept_only(**kind) for kind in self.variety]
 
     def boot(self, zone):
         """As accept(), and return as soon as the server is ACTIVE."""

@@ -25,20 +25,25 @@ RANDOM = {'mysql': "CONCAT(MD5(UUID()), 'copy')",
           'sqlite': "lower(hex(randomblob(16))) || 'copy'"}
 
 
-def copy_server(engine, uuid, number, **replacements):
-    """Copy all rows that a server has in a database.
+def copy_servers(engine, originals, number, **replacements):
+    """Copy all rows that servers have in a database, one server in turn.
 
-    :param number: of copies to make
+    :param originals: their uuids
+    :param number: of copies to make, in all
     :param replacements: texts in those rows, and what the copies have instead
     :returns: the uuids of the copies
     """
     uuids = [uuidutils.generate_uuid() for _ in range(number)]
     with engine.begin() as connection:
         for table in _tables(engine):
-            rows = connection.execute(sa.select(table).where(
-                table.c.instance_uuid == uuid)).mappings().all()
-            copies = [_copy(row, {uuid: copy, **replacements}, age)
-                      for row in rows for age, copy in enumerate(uuids)]
+            copies = []
+            for turn, original in enumerate(originals):
+                rows = connection.execute(sa.select(table).where(
+                    table.c.instance_uuid == original)).mappings().all()
+                copies += [
+                    _copy(row, {original: uuids[age], **replacements}, age)
+                    for row in rows
+                    for age in range(turn, number, len(originals))]
             if copies:
                 connection.execute(table.insert(), copies)
     _settle(engine)

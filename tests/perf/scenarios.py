@@ -13,6 +13,7 @@
 """What is measured: each scenario is run once at a time, on either side."""
 
 import gc
+import itertools
 import time
 
 import sqlalchemy as sa
@@ -95,11 +96,12 @@ class ListBuilds(Scenario):
     limit = 50
 
     def prepare(self, cloud):
-        first = cloud.accept_only()
-        self._uuids = [first]
+        # What all builds have alike would be hydrated once.
+        originals = cloud.accept_variety()
+        self._uuids = list(originals)
         for size in self.sizes:
-            self._uuids += filling.copy_server(
-                cloud.databases['API'], first, size,
+            self._uuids += filling.copy_servers(
+                cloud.databases['API'], originals, size,
                 **{cloud.project_id: self._project(size)})
 
     def run(self, cloud, size):
@@ -162,8 +164,8 @@ class Boot(Scenario):
     name = 'boot'
     title = 'boot, from POST /servers until ACTIVE'
     # Where the request spec of a server that has booted stands.
-    specs = {STOCK: ('API', 'request_specs'),
-             PLUGIN: ('cell1', 'request_spec')}
+    specs = {STOCK: (('API', 'request_specs'),),
+             PLUGIN: (('API', 'request_specs'), ('cell1', 'request_spec'))}
 
     def run(self, cloud, size):
         with cloud.count() as count:
@@ -172,19 +174,24 @@ class Boot(Scenario):
             # Also those of the conductor, which may be the last to be done.
             cloud.managers.wait_until_idle()
         cloud.expect(uuid, 'ACTIVE')
-        size_of_spec = self._size_of_spec(cloud, uuid)
+        rows = [len(spec) for place in self.specs[cloud.side]
+                for spec in self._specs(cloud, uuid, *place)]
         cloud.delete(uuid)
         return {'ms': watch.ms, 'statements': len(count.statements),
                 'transactions': len(count.transactions),
-                'bytes': size_of_spec}
+                'bytes': sum(rows), 'bytes/row': max(rows)}
 
-    def _size_of_spec(self, cloud, uuid):
-        database, table = self.specs[cloud.side]
+    def _specs(self, cloud, uuid, database, table):
+        """Return what all rows of a table have of a server, a list of bytes.
+
+        :raises: AssertionError if there is none
+        """
         with cloud.databases[database].connect() as connection:
-            spec = connection.execute(
+            specs = connection.execute(
                 sa.text('SELECT spec FROM %s WHERE instance_uuid = :uuid' %
-                        table), {'uuid': uuid}).scalar_one()
-        return len(spec.encode())
+                        table), {'uuid': uuid}).scalars().all()
+        assert specs, table
+        return [spec.encode() for spec in specs]
 
 
 class GetSpec(Quick):
@@ -213,10 +220,12 @@ class GetSpecs(Scenario):
 
     def prepare(self, cloud):
         self._uuids = []
-        for _ in range(self.sizes[0] // self.members):
-            first = cloud.accept_only(group=cloud.create_group())
-            self._uuids += [first] + filling.copy_server(
-                cloud.databases['API'], first, self.members - 1)
+        # The servers of a group are alike, as they are mostly.
+        for kind in itertools.islice(itertools.cycle(cloud.variety),
+                                     self.sizes[0] // self.members):
+            first = cloud.accept_only(group=cloud.create_group(), **kind)
+            self._uuids += [first] + filling.copy_servers(
+                cloud.databases['API'], [first], self.members - 1)
 
     def run(self, cloud, size):
         with Stopwatch() as watch:

@@ -78,9 +78,10 @@ class BudgetsTest(testtools.TestCase):
             *[series('boot', side, value, unit=unit)
               for unit, stock, plugin in (
                   ('ms', 1, 9), ('statements', 100, 109),
-                  ('transactions', 20, 22), ('bytes', 3000, 3000))
+                  ('transactions', 20, 22), ('bytes', 3000, 6000),
+                  ('bytes/row', 3000, 3000))
               for side, value in ((STOCK, stock), (PLUGIN, plugin))])
         self.assertEqual(
             {'SQL statements of a boot': ('+9 more', False),
              'transactions of a boot': ('+2 more', True),
-             'bytes of a request spec': ('+0 more', False)}, found)
+             'bytes of a row of a request spec': ('+0 more', False)}, found)

@@ -61,7 +61,7 @@ class FillingTest(testtools.TestCase):
             for number, uuid in enumerate(('one', 'two'), 1):
                 connection.execute(SPECS.insert().values(
                     id=number, created_at=NOW, instance_uuid=uuid,
-                    spec='%s of project' % uuid))
+                    spec='%s, %d of project' % (uuid, number)))
                 connection.execute(BUILDS.insert().values(
                     id=number, instance_uuid=uuid))
                 connection.execute(OURS.insert().values(
@@ -74,9 +74,10 @@ class FillingTest(testtools.TestCase):
 
     def test_copy_and_forget(self):
         before = self.rows(SPECS)
-        uuids = filling.copy_server(self.engine, 'two', 3, project='other')
+        uuids = filling.copy_servers(
+            self.engine, ['two'], 3, project='other')
         self.assertEqual(
-            {(uuid, '%s of other' % uuid, NOW - datetime.timedelta(0, age))
+            {(uuid, '%s, 2 of other' % uuid, NOW - datetime.timedelta(0, age))
              for age, uuid in enumerate(uuids)},
             self.rows(SPECS.c.instance_uuid, SPECS.c.spec, SPECS.c.created_at)
             - {row[2:] + row[1:2] for row in before})
@@ -89,11 +90,22 @@ class FillingTest(testtools.TestCase):
         self.assertEqual({('one',), ('two',)},
                          self.rows(OURS.c.instance_uuid))
 
+    def test_copies_of_two_in_turn(self):
+        uuids = filling.copy_servers(self.engine, ['two', 'one'], 3)
+        rows = self.rows(SPECS.c.instance_uuid, SPECS.c.spec,
+                         SPECS.c.created_at)
+        self.assertEqual(
+            {(uuid, '%s, %d of project' % (uuid, number),
+              NOW - datetime.timedelta(0, age))
+             for age, (uuid, number) in enumerate(zip(uuids, (2, 1, 2)))},
+            {row for row in rows if row[0] in uuids})
+        self.assertEqual(5, len(rows))
+
     def test_fill(self):
         filling.forget(self.engine, ['two'])
         filling.fill(self.engine, 'request_specs', 1000)
         uuids = self.rows(SPECS.c.instance_uuid)
         self.assertEqual(1000, len(uuids))
-        self.assertEqual({('one of project',)}, self.rows(SPECS.c.spec))
+        self.assertEqual({('one, 1 of project',)}, self.rows(SPECS.c.spec))
         self.assertEqual({36}, {len(uuid) for uuid, in uuids
                                 if uuid != 'one'})
