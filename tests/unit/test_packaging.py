@@ -19,11 +19,20 @@ import os
 import subprocess
 import sys
 
+from packaging import requirements
 import setuptools
 import testtools
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
+
+#: What the upper-constraints.txt of Yoga has, where the oldest Nova is.
+YOGA = {
+    'alembic': '1.7.6', 'cliff': '3.10.1', 'netaddr': '0.8.0',
+    'oslo.config': '8.8.1', 'oslo.db': '11.2.0', 'oslo.log': '4.7.0',
+    'oslo.serialization': '4.3.0', 'oslo.upgradecheck': '1.5.0',
+    'oslo.utils': '4.12.4', 'oslo.versionedobjects': '2.6.0',
+    'SQLAlchemy': '1.4.31', 'stevedore': '3.5.2', 'wrapt': '1.13.3'}
 
 LOAD = """
 import importlib, operator, sys
@@ -75,6 +84,16 @@ class PackagingTestCase(testtools.TestCase):
                 path for folder in ('db_migrations', 'nova_cells_persist')
                 for path in glob.glob(os.path.join(
                     ROOT, folder, '**', pattern), recursive=True)], pattern)
+
+    def test_yoga_has_what_is_required(self):
+        required = {each.name: each.specifier for each in map(
+            requirements.Requirement,
+            self.declared['options']['install_requires'].split())}
+        # No Nova has it.
+        del required['tqdm']
+        self.assertEqual([], [
+            '%s%s' % each for each in required.items()
+            if not each[1].contains(YOGA[each[0]])])
 
     def test_every_object_is_registered_under_its_name(self):
         for line in self.declared['options.entry_points'][
