@@ -12,8 +12,37 @@
 
 """What runs have come to: kept in files, and shown on a page."""
 
+import datetime
+import hashlib
 import json
 import os
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+#: Where the code of the plugin is.
+PLUGIN = ('db_migrations', 'nova_cells_persist')
+
+
+def state():
+    """Return a digest of the code of the plugin, in hexadecimal.
+
+    It is made of files, since an sdist has no git.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(
+            os.path.join(where, name) for folder in PLUGIN
+            for where, _, names in os.walk(os.path.join(ROOT, folder))
+            for name in names if not name.endswith('.pyc')):
+        with open(path, 'rb') as file:
+            code = file.read()
+        digest.update(b'%s %d\n%s' % (
+            os.path.relpath(path, ROOT).encode(), len(code), code))
+    return digest.hexdigest()
+
+
+def stamp():
+    """Return of which state a run is, and its date, to be kept with it."""
+    return {'state': state(), 'date': datetime.date.today().isoformat()}
 
 
 def read(path):

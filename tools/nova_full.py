@@ -17,10 +17,11 @@
 
 What has been run is kept in ``doc/nova-tests``, a file for each release, and
 is not run again: so it can be interrupted, and go on another day. ``--redo``
-begins anew. The tests are run in lots of some modules each: all of them with
-the plugin, and at once on stock those that do not pass, for what is wrong is
-to be known soon; then all of them on stock. One whose verdict differs is run
-again, one by one, both ways, as in tools/nova_functional.py.
+begins anew. What was run on an earlier state of the plugin is kept too, and
+the page says how much that is. The tests are run in lots of some modules each:
+all of them with the plugin, and at once on stock those that do not pass, for
+what is wrong is to be known soon; then all of them on stock. One whose verdict
+differs is run again, one by one, both ways, as in tools/nova_functional.py.
 
 ``--page`` writes ``doc/source/nova-tests.rst`` from all of these files
 instead. The exit status is 1 when a verdict differs, or when tests are left to
@@ -28,6 +29,7 @@ be run.
 """
 
 import argparse
+import collections
 import datetime
 import glob
 import importlib.metadata
@@ -72,13 +74,15 @@ class Results:
     :ivar flaky: {test: [[verdict on stock, verdict with the plugin]]}
     :ivar failing: the tests that fail both ways
     :ivar waiting: {label: how many tests are left to be run}
+    :ivar stamps: {module: kept.stamp() of when it was run with the plugin};
+        one that was run before there were any has none
     """
 
     def __init__(self, path, **about):
         self._path = path
         self.modules, self.others = {}, {}
         self.differing, self.flaky, self.failing = {}, {}, []
-        self.waiting = {}
+        self.waiting, self.stamps = {}, {}
         found = kept.read(path) or {'about': about}
         self.about = found.pop('about')
         vars(self).update(found)
@@ -108,11 +112,14 @@ class Results:
         :param runs: {label: Run}
         """
         verdicts = runs[label].verdicts
+        stamp = kept.stamp()
         lost = set(map(module_of, set(lot) - set(map(
             nova_functional.without_scenario, verdicts))))
         for test, verdict in verdicts.items():
             if module_of(test) not in lost:
                 self._count(label, module_of(test), verdict)
+                if label == 'plugin':
+                    self.stamps[module_of(test)] = stamp
             self.others.pop(test, None)
             self.differing.pop(test, None)
         self.others.update(_not_passed(runs['plugin']))
@@ -141,13 +148,26 @@ class Results:
             'about': self.about, 'differing': self.differing,
             'flaky': self.flaky, 'failing': self.failing,
             'others': self.others, 'modules': self.modules,
-            'waiting': self.waiting})
+            'waiting': self.waiting, 'stamps': self.stamps})
 
     def total(self, label):
         """Return {verdict: number}, of all modules."""
         return {verdict: sum(
             counts[label][verdict] for counts in self.modules.values()
             if label in counts) for verdict in run_tests.VERDICTS}
+
+    def earlier(self):
+        """Return what was run on an earlier state of the plugin.
+
+        :returns: {date: how many tests}, the date of what has no stamp is
+            when all of it began
+        """
+        found, now = collections.Counter(), kept.state()
+        for module, counts in self.modules.items():
+            stamp = self.stamps.get(module, {'state': None, **self.about})
+            if 'plugin' in counts and stamp['state'] != now:
+                found[stamp['date']] += sum(counts['plugin'].values())
+        return dict(sorted(found.items()))
 
 
 def _not_passed(run):
@@ -261,11 +281,17 @@ def _explained(results):
 def _table(found):
     return kept.table(
         ['Nova', 'tests', 'date', 'side', 'passed', 'failed', 'skipped',
-         'left'],
+         'left', 'of an earlier state of the plugin'],
         [[*map(results.about.get, ('nova', 'suite', 'date')), label,
           *map(str, results.total(label).values()),
-          str(results.waiting[label])]
+          str(results.waiting[label]),
+          _earlier(results) if label == 'plugin' else 'none']
          for results in found for label in LABELS])
+
+
+def _earlier(results):
+    return ', '.join('%d of %s' % (number, date) for date, number in
+                     results.earlier().items()) or 'none'
 
 
 def main():
@@ -289,6 +315,7 @@ def main():
             nova_explained.why, sorted(results.differing)))
         print('\n%d runs of a test are left; %d differ: %s' % (
             left, len(differing), ', '.join(differing) or 'none'))
+        print('Of an earlier state of the plugin: ' + _earlier(results))
         print(run_tests.describe(results.total('plugin')))
     kept.write_page(PAGE, page(glob.glob(os.path.join(FOLDER, '*.json'))))
     return 1 if left or differing else 0

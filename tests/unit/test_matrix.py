@@ -12,6 +12,7 @@
 
 """What is run on which release of Nova and Python, and the page of it."""
 
+import argparse
 import os
 
 import ddt
@@ -21,6 +22,7 @@ import testtools
 from nova_cells_persist import releases
 from tests import tox_ini
 from tools import environments
+from tools import kept
 from tools import matrix
 
 SECTION = ('testenv:nova{25,26,27,28,29,30,31,32,33,34}'
@@ -115,10 +117,16 @@ class ResultsTestCase(testtools.TestCase):
         self.assertEqual(enough, matrix.Results('34.0.0').has(
             '3.11', 'functional', sample))
 
+    def test_none_has_passed(self):
+        self.add(passed=0)
+        results = matrix.Results('34.0.0')
+        self.assertFalse(results.has('3.11', 'functional', True))
+        self.assertIsNone(results.of('3.11', 'functional'))
+
     def test_page(self):
-        self.add()
+        self.add(state=kept.state())
         self.add(release='28.3.1', python='3.10', what='unit', failed=0,
-                 failing=[])
+                 failing=[], state='another')
         self.add(release='28.3.1', python='3.10', sample=True, skipped=2,
                  date='2026-01-03')
         lines = matrix.page()
@@ -131,9 +139,9 @@ class ResultsTestCase(testtools.TestCase):
         self.assertIn(('34.0.0', '3.11', 'not run', '3 passed, 1 failed',
                        'not run', '2026-01-02'), rows)
         self.assertIn(
-            ('28.3.1', '3.10', '3 passed',
-             'of a sample 3 passed, 1 failed, 2 skipped', 'not run',
-             '2026-01-03'), rows)
+            ('28.3.1', '3.10', '3 passed, of an earlier state, 2026-01-02',
+             'of a sample 3 passed, 1 failed, 2 skipped, of an earlier state,'
+             ' 2026-01-03', 'not run', '2026-01-03'), rows)
         self.assertIn(('28.3.1', '3.11', 'not run', 'not run', 'not run',
                        'not run'), rows)
         self.assertIn('- ``Nova 34.0.0, Python 3.11: a.b``', lines)
@@ -143,6 +151,47 @@ class ResultsTestCase(testtools.TestCase):
             (range(25, 28), ('3.12', '3.13'), 'it is too old'),)))
         lines = matrix.page()
         self.assertEqual(3 * 2, lines.count('     - it is too old'))
+
+
+@ddt.ddt
+class RunTestCase(testtools.TestCase):
+    """What is kept of a run of tox."""
+
+    def run_there(self, counts):
+        """Return what is kept, and what could not be run.
+
+        :param counts: that the tests write, or None
+        """
+        folder = self.useFixture(fixtures.TempDir()).path
+        self.useFixture(fixtures.MonkeyPatch('tools.matrix.FOLDER', folder))
+
+        def tox(environment, command, *arguments):
+            if counts and command == 'exec':
+                path = arguments[arguments.index('--json') + 1]
+                kept.write(path, counts)
+            return True
+
+        for name, value in (('Environment._tox', tox),
+                            ('interpreter', lambda python: 'python')):
+            self.useFixture(fixtures.MonkeyPatch(
+                'tools.matrix.' + name, value))
+        args = argparse.Namespace(
+            folder=folder, sample=False, concurrency='1', remove=False)
+        results = matrix.Results('34.0.0')
+        left = matrix.run_there(args, results, '3.11', ['unit'])
+        return results.runs, left
+
+    def test_with_the_state_of_the_plugin(self):
+        runs, left = self.run_there(
+            {'passed': 1, 'failed': 0, 'skipped': 0, 'failing': []})
+        self.assertEqual(kept.state(), runs['3.11']['unit']['state'])
+        self.assertEqual([], left)
+
+    @ddt.data(None, {'passed': 0, 'failed': 1, 'skipped': 0,
+                     'failing': ['a']})
+    def test_none_has_passed(self, counts):
+        self.assertEqual(({}, ['Nova 34.0.0, Python 3.11, unit']),
+                         self.run_there(counts))
 
 
 class SummaryTestCase(testtools.TestCase):

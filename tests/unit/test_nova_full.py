@@ -15,6 +15,7 @@ import os
 import fixtures
 from oslotest import base
 
+from tools import kept
 from tools import nova_explained
 from tools import nova_full
 from tools import run_tests
@@ -30,6 +31,36 @@ def a_run(**verdicts):
 
 def ids(*names):
     return list(a_run(**{'test_' + name: 1 for name in names}).verdicts)
+
+
+class StateTest(base.BaseTestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.root = self.useFixture(fixtures.TempDir()).path
+        self.useFixture(fixtures.MonkeyPatch('tools.kept.ROOT', self.root))
+        self.write('db_migrations/one.py', 'one')
+
+    def write(self, name, text):
+        path = os.path.join(self.root, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'w') as file:
+            file.write(text)
+
+    def test_of_the_code_of_the_plugin(self):
+        found = {kept.state()}
+        for name, text in (('nova_cells_persist/db/two.py', 'two'),
+                           ('nova_cells_persist/db/two.py', '2'),
+                           ('db_migrations/two.py', '2')):
+            self.write(name, text)
+            self.assertNotIn(kept.state(), found)
+            found.add(kept.state())
+
+    def test_of_nothing_else(self):
+        before = kept.state()
+        self.write('tools/two.py', 'two')
+        self.write('db_migrations/__pycache__/one.pyc', 'made')
+        self.assertEqual(before, kept.state())
 
 
 class ResultsTest(base.BaseTestCase):
@@ -90,8 +121,37 @@ class ResultsTest(base.BaseTestCase):
         self.results.wait_for(ids('a', 'b', 'two'))
         self.assertEqual({'plugin': 1, 'stock': 3}, self.again().waiting)
         page = '\n'.join(nova_full.page([self.path]))
-        self.assertIn(
-            '- plugin\n     - 1\n     - 0\n     - 0\n     - 1\n', page)
+        self.assertIn('- plugin\n     - 1\n     - 0\n     - 0\n     - 1\n'
+                      '     - none\n', page)
+
+    def test_of_an_earlier_state(self):
+        lot = ids('a', 'b')
+        stock = run_tests.Run()
+        self.results.add('plugin', lot, {
+            'plugin': a_run(test_a='passed', test_b='skipped'),
+            'stock': stock}, {})
+        self.assertEqual({}, self.again().earlier())
+        self.useFixture(fixtures.MonkeyPatch(
+            'tools.kept.state', lambda: 'another'))
+        self.results.add('plugin', ids('two'), {
+            'plugin': a_run(test_two='passed'), 'stock': stock}, {})
+        self.results.wait_for(lot)
+        self.assertEqual([], self.again().left('plugin', lot))
+        [date] = self.again().earlier()
+        self.assertEqual({date: 2}, self.again().earlier())
+        self.assertIn('     - 2 of %s\n' % date,
+                      '\n'.join(nova_full.page([self.path])))
+
+    def test_written_when_there_were_no_states(self):
+        self.results.add('plugin', ids('a'), {
+            'plugin': a_run(test_a='passed'), 'stock': run_tests.Run()}, {})
+        written = kept.read(self.path)
+        del written['stamps']
+        kept.write(self.path, written)
+        self.assertEqual({'today': 1}, self.again().earlier())
+        self.again().wait_for(ids('a'))
+        self.assertIn('     - 1 of today\n',
+                      '\n'.join(nova_full.page([self.path])))
 
     def test_scenarios(self):
         """A test is listed once, and run once for each of its scenarios."""
