@@ -100,6 +100,10 @@ class CellsPersistApp(app.App):
                          disable=None, leave=False)
 
     def clean_up(self, cmd, result, err):
+        cause = getattr(err, '__cause__', None)
+        if isinstance(cause, SystemExit):
+            # Of argparse. The cliff of Yoga makes an error of its shell of it.
+            raise cause
         self.has_run = True
         self.failed = err is not None
 
