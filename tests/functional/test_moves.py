@@ -16,6 +16,7 @@ Hypothesis draws sequences of what can be done, and of what can fail. After
 each step the request spec in both databases is compared with the server.
 """
 
+import collections
 import contextlib
 import logging
 import os
@@ -37,6 +38,9 @@ CONF = cfg.CONF
 #: How many sequences; the default takes about a minute. They are the same
 #: each time: to look for more, ask for more.
 EXAMPLES = int(os.environ.get('MOVES_EXAMPLES', 12))
+#: In that many, all that is drawn happens: no action is refused each time, and
+#: no point of failure is missed each time.
+ENOUGH = 12
 STEPS = 8
 
 FLAVORS = ('numa_pci', 'small', 'pci', 'numa', 'large', None)
@@ -118,14 +122,20 @@ class Moves(stateful.RuleBasedStateMachine):
 
     def act(self, body, failure=None):
         """Post an action, wait until it is over and look at the spec."""
+        action, = body
         failing = (self.cloud.failing(failure) if failure
                    else contextlib.nullcontext())
-        with failing:
+        is_accepted = False
+        with failing as failed:
             try:
                 self.cloud.api.post_server_action(self.server['id'], body)
+                is_accepted = True
             except client.OpenStackApiException as exc:
                 assert exc.response.status_code in (400, 409), exc
             self.server = self.cloud.at_rest(self.server)
+        self.cloud.happened[action] += is_accepted
+        if failure:
+            self.cloud.happened[failure] += bool(failed)
         if body.get('unshelve') and self.server['status'] == 'ACTIVE':
             self.zone = body['unshelve']['availability_zone']
         self.cloud.assert_true(self.server, self.zone)
@@ -149,6 +159,9 @@ class MovesTest(numa_pci.NumaPciTestCase):
         logging.disable(logging.INFO)
         self.addCleanup(logging.disable, logging.NOTSET)
         super().setUp()
+        # {an action or where one fails: how often it was accepted, or did},
+        # of all that are drawn
+        self.happened = collections.Counter()
         if 'response_validation' in CONF.api:
             # As in a deployment; Nova's schema does not know a server that
             # is rebuilt from ERROR.
@@ -169,6 +182,9 @@ class MovesTest(numa_pci.NumaPciTestCase):
                 phases=(hypothesis.Phase.generate,), derandomize=True,
                 report_multiple_bugs=False, database=None, deadline=None,
                 suppress_health_check=list(hypothesis.HealthCheck)))
+        if EXAMPLES >= ENOUGH:
+            self.assertEqual([], [
+                what for what, count in self.happened.items() if not count])
 
     def test_finds_a_failure_that_is_not_taken_back(self):
         moves = self.moves_with_nothing_restored()
