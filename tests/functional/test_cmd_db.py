@@ -13,11 +13,13 @@
 """nova-cells-persist db, as an operator runs it."""
 
 import contextlib
+import fcntl
 import io
 import json
 import logging
 import os
 import pty
+import struct
 import subprocess
 import sys
 import termios
@@ -622,7 +624,8 @@ class ProcessTestCase(CommandTestCase):
                     (run.returncode, run.stdout.split(), run.stderr))
         # On a terminal there is a bar.
         ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, 80))
+        # Not by termios: Python 3.10 has no function for it.
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('4H', 24, 80, 0, 0))
         run = subprocess.run(
             [sys.executable, '-m', 'nova_cells_persist.cmd.main',
              '--config-file', self.conf, 'audit'], cwd=ROOT, stderr=theirs,
