@@ -625,7 +625,8 @@ class ProcessTestCase(CommandTestCase):
         # On a terminal there is a bar.
         ours, theirs = pty.openpty()
         # Not by termios: Python 3.10 has no function for it.
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('4H', 24, 80, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ,
+                    struct.pack('4H', 24, 80, 0, 0))
         run = subprocess.run(
             [sys.executable, '-m', 'nova_cells_persist.cmd.main',
              '--config-file', self.conf, 'audit'], cwd=ROOT, stderr=theirs,
