@@ -234,31 +234,36 @@ def run_there(args, results, python, wanted):
     return left
 
 
-def cell(found):
-    """Return what a run has come to, for the table."""
+def cell(found, state):
+    """Return what a run has come to, for the table.
+
+    :param state: that of the plugin now, as of kept.state()
+    """
     if found is None:
         return 'not run'
     counts = ['%d %s' % (found[verdict], verdict)
               for verdict in run_tests.VERDICTS if found[verdict]]
-    if found.get('state') != kept.state():
+    if found.get('state') != state:
         counts.append('of an earlier state, ' + found['date'])
     return ('of a sample ' if found['sample'] else '') + ', '.join(counts)
 
 
-def rows(results):
+def rows(results, state):
     """Yield the rows of one release."""
     for python in PYTHONS:
         reason = why_not(results.release, python)
         found = [results.of(python, what) for what in WHAT]
         dates = [one['date'] for one in found if one]
         yield [results.release, python, *(
-            ['cannot run'] * len(WHAT) if reason else map(cell, found)),
+            ['cannot run'] * len(WHAT) if reason else
+            [cell(one, state) for one in found]),
             reason or max(dates, default='not run')]
 
 
 def page():
     """Return the page that shows what has been run, its lines."""
     found = [Results(release) for release in releases()]
+    state = kept.state()
     failing = ['Nova %s, Python %s: %s' % (results.release, python, test)
                for results in found for python in PYTHONS
                for what in WHAT
@@ -273,7 +278,9 @@ def page():
         'changed.', '',
         *kept.table(['Nova', 'Python', 'unit tests', 'functional tests',
                      "Nova's ``ServersTest``", 'date, or why not'],
-                    [row for results in found for row in rows(results)]), '',
+                    [row for results in found
+                     for row in rows(results, state)]),
+        '',
         *kept.section('Failed', failing)]
 
 
