@@ -22,25 +22,15 @@ processes that have nothing to do with Nova.
 """
 
 import sys
-import types
 
 from oslo_config import cfg
 from oslo_config import sources
 
 from nova_cells_persist import conf as plugin_conf
+from nova_cells_persist import early_imports
 from nova_cells_persist import exception
 
 DRIVER = 'nova_cells_persist'
-
-#: What is of no use when it was imported before eventlet has patched the
-#: standard library; _monkey_patch() of nova/monkey_patch.py names the two.
-_UNPATCHABLE = {'urllib3', 'oslo_context'}
-
-#: Where oslo.config has its own drivers.
-_DRIVERS = 'oslo_config.sources.'
-
-#: What calls us then, and stays.
-_CALLERS = {'__main__', 'nova', 'nova_cells_persist', 'oslo_config'}
 
 
 def _is_nova(conf):
@@ -77,7 +67,7 @@ class CellsPersistDriver(sources.ConfigurationSourceDriver):
         if _is_nova(conf):
             _or_refuse(_put_on, conf, group_name)
         elif _is_before_patching(conf):
-            _forget_what_was_imported()
+            early_imports.forget()
         return _NoValues()
 
     def list_options_for_discovery(self):
@@ -136,49 +126,6 @@ def _is_before_patching(conf):
     """Whether _get_concurrency_from_config() of Nova's monkey_patch parses."""
     return (conf is not cfg.CONF and 'nova.monkey_patch' in sys.modules and
             'nova.conf' not in sys.modules)
-
-
-def _forget_what_was_imported():
-    """Have what eventlet cannot patch any more be imported once again.
-
-    For a config_source, oslo.config imports every driver that is installed;
-    its own and castellan's bring much along. With that Nova could talk to
-    nobody by TLS, and its green threads would share one request context.
-    """
-    modules = {name: module for name, module in sys.modules.items()
-               if isinstance(module, types.ModuleType)}
-    forgotten, packages = set(), _UNPATCHABLE
-    while packages:
-        forgotten |= {name for name in modules if _package(name) in packages}
-        using = {name for name in modules.keys() - forgotten
-                 if _uses(modules[name], forgotten)}
-        packages = {_package(name) for name in using} - _CALLERS
-    # What is left of those that use it are the callers, and their drivers.
-    forgotten |= {name for name in using if name.startswith(_DRIVERS)}
-    for name in forgotten:
-        del sys.modules[name]
-
-
-def _package(name):
-    return name.partition('.')[0]
-
-
-def _uses(module, names):
-    """Whether a module has imported something of modules of these names.
-
-    Not so a package in which one of them is.
-    """
-    return any(used in names and not used.startswith(module.__name__ + '.')
-               for used in map(_origin, list(vars(module).values())))
-
-
-def _origin(thing):
-    """Return the name of the module that a thing is, or is of, if any."""
-    if isinstance(thing, types.ModuleType):
-        return thing.__name__
-    if isinstance(thing, (type, types.FunctionType)):
-        return thing.__module__
-    return None
 
 
 class _NoValues(sources.ConfigurationSource):
