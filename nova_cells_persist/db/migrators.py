@@ -68,22 +68,17 @@ class Alembic:
                 reversed(list(self._script.walk_revisions()))]
 
     def version(self, engine):
-        """Return the version of the tables, None if there are none.
-
-        A database that sqlalchemy-migrate has made and alembic has not taken
-        over yet has the version that sqlalchemy-migrate noted.
-        """
+        """Return the version of the tables, None if there are none."""
         with engine.connect() as connection:
-            return (_version_of_alembic(connection) or
-                    _version_of_migrate(connection))
+            return _version(connection)
 
     def upgrade(self, engine):
         """Bring the tables to the newest version."""
         with engine.begin() as connection:
             self._config.attributes['connection'] = connection
-            legacy = _version_of_migrate(connection)
-            if legacy and not _version_of_alembic(connection):
-                alembic_command.stamp(self._config, legacy)
+            version = _version(connection)
+            if version and version != _version_of_alembic(connection):
+                alembic_command.stamp(self._config, version)
             alembic_command.upgrade(self._config, 'head')
 
     def stamp(self, engine):
@@ -117,7 +112,7 @@ class Migrate:
         # Not with db_version(), for which a database that does not answer is
         # one that is not under its control.
         with engine.connect() as connection:
-            return _version_of_migrate(connection)
+            return _version(connection)
 
     def upgrade(self, engine):
         """Bring the tables to the newest version."""
@@ -136,6 +131,15 @@ class Migrate:
 def _as_revision(number):
     """Return the version of sqlalchemy-migrate as alembic calls it."""
     return '%03d' % number
+
+
+def _version(connection):
+    """Return the newer of the versions that the two migrators have noted.
+
+    Nodes of both may run at once, on tables that either of them has made.
+    """
+    return max(filter(None, (_version_of_alembic(connection),
+                             _version_of_migrate(connection))), default=None)
 
 
 def _version_of_alembic(connection):

@@ -396,6 +396,31 @@ class TakeOverTestCase(MigrationsTestCase):
         self.assertEqual(*columns)
 
 
+@testtools.skipUnless(HAS_MIGRATE, 'sqlalchemy-migrate is needed')
+class UnderMigrateTestCase(MigrationsTestCase):
+    """A database that alembic has made, in a Nova that is older."""
+
+    scenarios = KINDS
+
+    def made_by_alembic(self):
+        engine = self.database(nova_database(self.kind))
+        migrators.Alembic(migration.repository(self.kind)).upgrade(engine)
+        return engine
+
+    def test_is_current(self):
+        engine = self.made_by_alembic()
+        self.assertCurrent(engine)
+        self.assertNotIn(models.MIGRATE_VERSION_TABLE, names_in(engine))
+
+    def test_sync(self):
+        engine = self.made_by_alembic()
+        before = schema_of(engine, [models.MIGRATE_VERSION_TABLE])
+        self.assertEqual('001', self.schema(engine).sync())
+        self.assertCurrent(engine)
+        self.assertEqual(
+            before, schema_of(engine, [models.MIGRATE_VERSION_TABLE]))
+
+
 class AheadTestCase(MigrationsTestCase):
 
     scenarios = testscenarios.multiply_scenarios(ENGINES, KINDS)
