@@ -22,10 +22,15 @@ from nova.db.api import models as api_models
 _Group = api_models.InstanceGroup
 
 
-def is_there(session, uuid):
-    """Whether there is a server group, of whatever project."""
-    return session.query(_Group.id).filter(
-        _Group.uuid == uuid).first() is not None
+def are_there(session, uuids):
+    """Return which of these server groups there are, of whatever project.
+
+    :returns: a set of uuids
+    """
+    if not uuids:
+        return set()
+    return {uuid for uuid, in session.query(_Group.uuid).filter(
+        _Group.uuid.in_(uuids))}
 
 
 def by_uuid(session, uuids, project_id=None):

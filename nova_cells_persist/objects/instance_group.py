@@ -34,7 +34,11 @@ from nova_cells_persist.objects import revision
 from nova_cells_persist.objects import scope
 
 
+#: In place of the row of a group that is there, and not shown to the user.
+_HIDDEN = object()
+
 #: {uuid: row} of the groups that are read at once in this thread, or None.
+#: Of one that is deleted the row is None.
 _at_once = contextvars.ContextVar('nova_cells_persist_groups', default=None)
 
 
@@ -51,7 +55,11 @@ def load(context, uuids):
     project_id = None if context.is_admin else context.project_id
     with database.api_reader(context) as session:
         found = db_group.by_uuid(session, uuids, project_id)
-    groups.update({uuid: found.get(uuid) for uuid in uuids})
+        others = set(uuids) - set(found)
+        there = (db_group.are_there(session, others)
+                 if project_id is not None else set())
+    groups.update({uuid: found.get(uuid, _HIDDEN if uuid in there else None)
+                   for uuid in uuids})
 
 
 def is_deleted(context, text):
@@ -62,8 +70,11 @@ def is_deleted(context, text):
     group = in_spec(text)
     if not group:
         return False
+    groups, uuid = _at_once.get() or {}, group['uuid']
+    if uuid in groups:
+        return groups[uuid] is None
     with database.api_reader(context) as session:
-        return not db_group.is_there(session, group['uuid'])
+        return not db_group.are_there(session, [uuid])
 
 
 class InstanceGroup(stock.InstanceGroup):
@@ -73,7 +84,7 @@ class InstanceGroup(stock.InstanceGroup):
     def _get_from_db_by_uuid(context, uuid):
         groups = _at_once.get() or {}
         if uuid in groups:
-            if groups[uuid] is None:
+            if groups[uuid] in (None, _HIDDEN):
                 raise nova_exc.InstanceGroupNotFound(group_uuid=uuid)
             return groups[uuid]
         if not database.is_cell_level():
@@ -89,10 +100,10 @@ class InstanceGroup(stock.InstanceGroup):
         group = newest and in_spec(newest.spec)
         if not group:
             raise nova_exc.InstanceGroupNotFound(group_uuid='')
-        return _from_cell(context, group['uuid'])
+        return _from_cell(context, group['uuid'], group.get('project_id'))
 
 
-def _from_cell(context, uuid):
+def _from_cell(context, uuid, project_id=None):
     """Return a row as Nova's, of the members that are in this cell.
 
     A server is put into its group when it is created, so that its first
@@ -100,7 +111,7 @@ def _from_cell(context, uuid):
     """
     # A user's group has his project's servers. What an administrator does
     # to them comes with another project.
-    group, members = _members(context, uuid, context.project_id)
+    group, members = _members(context, uuid, project_id or context.project_id)
     if not members:
         group, members = _members(context, uuid)
     if not members:

@@ -12,6 +12,7 @@
 
 """What is asked of the API database, and what is not."""
 
+from nova import context as nova_context
 from nova import exception as nova_exc
 from nova import objects
 
@@ -82,6 +83,42 @@ class StatementsTest(base.CloudTestCase):
             spec, = objects.RequestSpec.get_by_instance_uuids(
                 self.context, [server['id']])
         self.assertIsNone(spec.instance_group)
+
+    def test_specs_of_groups_that_are_gone(self):
+        if not hasattr(objects.RequestSpec, 'get_by_instance_uuids'):
+            self.skipTest('this Nova reads one at a time')
+        groups = [self.create_group() for _ in range(3)]
+        user = nova_context.RequestContext(
+            'user', self.api.project_id, is_admin=False)
+        counts = []
+        with self.held_builds():
+            uuids = [self.accept(hints={'group': group})['id']
+                     for group in groups]
+            for group in groups[:2]:
+                self.api.delete_server_group(group)
+            for context in (self.context, user):
+                with self.asked() as asked:
+                    specs = objects.RequestSpec.get_by_instance_uuids(
+                        context, uuids)
+                self.assertEqual({groups[2]}, {
+                    spec.instance_group.uuid for spec in specs
+                    if spec.instance_group})
+                counts.append(len(asked.statements))
+        # Of a user's it is asked too whether others than he can see them.
+        self.assertEqual([4, 5], counts)
+
+    def test_boot_and_archive_lock_in_one_order(self):
+        """MySQL would have one of them begin again, which is an HTTP 500."""
+        with self.held_builds():
+            with self.asked() as boot:
+                server_id = self.accept()['id']
+            with self.asked() as archive:
+                objects.RequestSpec.destroy_bulk(self.context, [server_id])
+        for asked, verb in ((boot, 'INSERT INTO'), (archive, 'DELETE FROM')):
+            self.assertEqual(['request_specs', 'request_spec'], [
+                table for statement in asked.statements
+                for table in ('request_specs', 'request_spec')
+                if statement.startswith('%s %s ' % (verb, table))], verb)
 
     def test_existence_of_a_build(self):
         """The conductor reads no JSON of a build to see that it is there."""
