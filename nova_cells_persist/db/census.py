@@ -37,6 +37,10 @@ _BUILDS = models.build_request
 _INSTANCES = main_models.Instance.__table__
 _SERVICES = main_models.Service.__table__
 
+#: The project of the mapping in which nova/cmd/manage.py notes how far its
+#: map_instances has come.
+_MARKER = 'INSTANCE_MIGRATION_MARKER'
+
 #: ``select`` is the statement. Every row begins with a uuid, and has
 #: ``recent``: whether it was written after the time that is given.
 Stream = collections.namedtuple('Stream', 'name select')
@@ -112,14 +116,19 @@ def _newest(table):
 
 
 def _mappings():
-    """Servers with their mapping and Nova's row of the request spec."""
+    """Servers with their mapping and Nova's row of the request spec.
+
+    Not that of no server.
+    """
     key = _MAPPINGS.c.instance_uuid
+    project = sa.func.coalesce(_MAPPINGS.c.project_id, '')
     return _stream('mapping', sa.select(
         key, _MAPPINGS.c.cell_id, _MAPPINGS.c.queued_for_delete,
         _MAPPINGS.c.created_at, _MAPPINGS.c.updated_at, _SPECS.c.spec,
         _recent(*_written(_MAPPINGS), *_written(_SPECS)),
     ).select_from(_MAPPINGS.outerjoin(
-        _SPECS, _SPECS.c.instance_uuid == key)), key)
+        _SPECS, _SPECS.c.instance_uuid == key)
+    ).where(project != _MARKER), key)
 
 
 def _members():

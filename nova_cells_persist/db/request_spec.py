@@ -184,11 +184,12 @@ def delete(session, instance_uuids, last=None):
     return session.execute(query).rowcount
 
 
-def delete_strays(session, instance_uuid):
-    """Delete the revisions of a server, unless this cell has the server."""
+def delete_strays(session, instance_uuids):
+    """Delete the revisions of those servers that this cell has not."""
     session.execute(
-        sa.delete(_TABLE).where(_TABLE.c.instance_uuid == instance_uuid)
-        .where(~sa.exists().where(_INSTANCES.c.uuid == instance_uuid)))
+        sa.delete(_TABLE).where(_TABLE.c.instance_uuid.in_(instance_uuids))
+        .where(~sa.exists().where(_INSTANCES.c.uuid == _TABLE.c.instance_uuid)
+               ))
 
 
 def nova_spec(session, instance_uuid, lock=False):

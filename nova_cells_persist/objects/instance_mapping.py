@@ -65,16 +65,18 @@ class InstanceMapping(stock.InstanceMapping):
 
         Nova's schedule_and_build_instances() finds that a server was deleted
         before it had a cell, so that its build is gone; it deletes the
-        mapping and leaves the request spec.
+        mapping and leaves the request spec. The map_instances of nova-manage
+        deletes one of no server.
         """
         with database.api_writer(context) as session:
             cells = db_mapping.cell_uuids(session, [instance_uuid])
             stock.InstanceMapping._destroy_in_db(context, instance_uuid)
             if (cells.get(instance_uuid) is None and
+                    database.has_table(session, models.build_request) and
                     not db_build.in_flight(session, instance_uuid)):
                 db_build.delete(session, instance_uuid)
-                db_spec.delete(session, [instance_uuid])
                 db_spec.delete_nova_spec(session, instance_uuid)
+                db_spec.delete(session, [instance_uuid])
 
 
 # The name in Nova's module is ours while the plugin is on.
@@ -88,8 +90,9 @@ class InstanceMappingList(_StockList):
     def _destroy_bulk_in_db(context, instance_uuids):
         # nova-manage db archive_deleted_rows destroys the mappings first and
         # the request specs after them. Now is the last moment to know in
-        # which cells those have their revisions.
-        landing.forget(context, instance_uuids)
+        # which cells those have their revisions. Who lives there, since it
+        # was in two cells, keeps its own: it is rebuilt from them.
+        landing.forget(context, instance_uuids, db_spec.delete_strays)
         with database.api_writer(context) as session:
             if database.has_table(session, models.build_request):
                 # Of a server that a conductor without the plugin has built.

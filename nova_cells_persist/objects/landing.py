@@ -18,6 +18,7 @@ move to another cell and its revert are the same event.
 """
 
 import collections
+import functools
 
 from oslo_db import exception as db_exc
 from sqlalchemy.orm import exc as orm_exc
@@ -77,7 +78,7 @@ def land(context, instance_uuid, cell, save_mapping):
         raise
     if landed and rows and left is not None:
         _remove(cells.targeted(context, left), [instance_uuid],
-                last=rows[-1]['revision'])
+                functools.partial(db_spec.delete, last=rows[-1]['revision']))
 
 
 class _NotRemoved(Exception):
@@ -250,20 +251,23 @@ def catch_up(context, instance_uuid):
         _remove_waiting(context, instance_uuid)
 
 
-def forget(context, instance_uuids):
-    """Delete the revisions that these servers have in their cells."""
+def forget(context, instance_uuids, delete=db_spec.delete):
+    """Delete the revisions that these servers have in their cells.
+
+    :param delete: a function of db.request_spec
+    """
     servers = {}
     found = _cells_of(context, instance_uuids) or {}
     for server, cell in found.items():
         if cell is not None:
             servers.setdefault(cell.uuid, (cell, []))[1].append(server)
     for cell, uuids in servers.values():
-        _remove(cells.targeted(context, cell), uuids)
+        _remove(cells.targeted(context, cell), uuids, delete)
 
 
 @cells.fail_softly('deleting its revisions')
 @cells.retry_on_deadlock
-def _remove(context, instance_uuids, last=None):
+def _remove(context, instance_uuids, delete=db_spec.delete):
     with database.writer(context) as session:
-        db_spec.delete(session, instance_uuids, last=last)
+        delete(session, instance_uuids)
     return True

@@ -218,22 +218,25 @@ class RequestSpec(stock.RequestSpec):
         landing.forget(context, [instance_uuid])
         missing = None
         with database.api_writer(context) as session:
-            db_spec.delete(session, [instance_uuid])
             try:
                 stock.RequestSpec._destroy_in_db(context, instance_uuid)
             except nova_exc.RequestSpecNotFound as exc:
                 missing = exc   # but what we have of it goes all the same
+            db_spec.delete(session, [instance_uuid])
         if missing:
             raise missing
 
     @staticmethod
     def _destroy_bulk_in_db(context, instance_uuids):
-        landing.forget(context, instance_uuids)
+        landing.forget(context, instance_uuids, db_spec.delete_strays)
         with database.api_writer(context) as session:
+            # In the order in which a boot writes them. MySQL locks all of a
+            # table that is small beside what is deleted from it.
+            count = stock.RequestSpec._destroy_bulk_in_db(
+                context, instance_uuids)
             if database.has_table(session, models.request_spec):
                 db_spec.delete(session, instance_uuids)
-            return stock.RequestSpec._destroy_bulk_in_db(
-                context, instance_uuids)
+            return count
 
 
 def _copy_of_top(spec):

@@ -264,7 +264,9 @@ def _two_cells(case):
     if not certain:
         return codes.Finding(
             codes.TWO_CELLS, case.uuid, _in_cells(case),
-            'see where it runs, and delete the other one from its cell',
+            'see where it runs, and delete the row of the other one from '
+            'its cell: one that is only marked as deleted takes the mapping '
+            'with it when it is archived',
             by_hand=True)
     return codes.Finding(
         codes.TWO_CELLS, case.uuid, _in_cells(case),

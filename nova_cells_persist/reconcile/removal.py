@@ -127,4 +127,4 @@ def of_copies(cloud, case, finding, entry):
 
 def _delete_copies(cloud, uuid, cell):
     with cloud.writing(cell, uuid) as session:
-        db_spec.delete_strays(session, uuid)
+        db_spec.delete_strays(session, [uuid])

@@ -13,7 +13,9 @@
 """A cloud of two cells on Nova's own fixtures, with the plugin on it."""
 
 import contextlib
+import io
 import os
+import warnings
 
 import fixtures
 from oslo_config import cfg
@@ -21,6 +23,7 @@ from oslo_db import exception as db_exc
 from oslo_serialization import jsonutils
 import sqlalchemy as sa
 
+from nova.cmd import manage
 from nova.conductor import api as conductor_api
 from nova import context as nova_context
 from nova.db.api import api as api_db_api
@@ -88,6 +91,14 @@ class PluggedMixin:
         """Execute a statement in the API database or in a cell's."""
         with self.engine(cell).begin() as connection:
             return connection.execute(sa.text(statement), values).rowcount
+
+    def put_in_two_cells(self, server_id):
+        """Have a server of cell1 be in cell2 too."""
+        row = dict(self.rows('instances', server_id, 'cell1')[0], id=100)
+        row.pop('compute_id', None)
+        self.execute('INSERT INTO instances (%s) VALUES (%s)' % (
+            ', '.join(row), ', '.join(':' + name for name in row)),
+            'cell2', **row)
 
     def lose_instance(self, server_id, cell):
         """Delete a server from a cell, with all that refers to it."""
@@ -221,6 +232,15 @@ class CloudTestCase(PluggedMixin,
         return self.api.post_server({
             'server': dict(server, **body or {}),
             'os:scheduler_hints': hints or {}})
+
+    def map_one_instance(self):
+        """Run ``nova-manage cell_v2 map_instances`` with more left to do."""
+        with warnings.catch_warnings(), contextlib.redirect_stdout(
+                io.StringIO()):
+            # In the mapping that is its mark it has no uuid.
+            warnings.simplefilter('ignore', FutureWarning)
+            self.assertEqual(1, manage.CellV2Commands().map_instances(
+                self.cell_mappings['cell1'].uuid, max_count=1))
 
     def create_group(self):
         """Return the uuid of a new server group."""

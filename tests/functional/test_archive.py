@@ -69,6 +69,25 @@ class ArchiveTestCase(base.CloudTestCase):
         for table in ('instance_mappings', 'request_specs'):
             self.assertEqual([], self.rows(table, server['id']))
 
+    def test_instances_mapped_without_tables(self):
+        for _ in range(2):
+            self.boot(host='host1')
+        for engine in self.engines().values():
+            fixture.drop_tables(engine)
+        for _ in range(2):   # the second one deletes the mark of the first
+            self.map_one_instance()
+
+    def test_server_in_two_cells(self):
+        """Of which one is deleted: the other one can be rebuilt as it was."""
+        server_id = self.boot(host='host1')['id']
+        kept = self.contents(server_id)
+        self.put_in_two_cells(server_id)
+        self.execute('UPDATE instances SET deleted = id, deleted_at = '
+                     'created_at WHERE uuid = :uuid', 'cell2', uuid=server_id)
+        self.archive()
+        self.assertEqual([], self.rows('instance_mappings', server_id))
+        self.assertEqual(kept['cell1'], self.contents(server_id)['cell1'])
+
     def test_servers_in_cells(self):
         living = [self.boot(host=host)['id'] for host in self.HOSTS]
         dead = {}

@@ -863,13 +863,7 @@ class StuckBuildTest(AuditTestCase):
 
     def test_running_in_two_cells(self):
         server_id = self.boot(host='host1')['id']
-        with self.engine('cell2').begin() as connection:
-            row = dict(self.rows('instances', server_id, 'cell1')[0], id=100)
-            row.pop('compute_id', None)
-            connection.execute(sa.text(
-                'INSERT INTO instances (%s) VALUES (%s)' % (
-                    ', '.join(row), ', '.join(':' + name for name in row))),
-                row)
+        self.put_in_two_cells(server_id)
         (code, result), = self.heal(status=1)
         self.assertEqual('two-cells', code)
         self.assertIn('is not mended by itself: in cell cell1 (host host1) '
@@ -1744,6 +1738,13 @@ class HealthyTest(AuditTestCase):
         self.nothing()
         self._resize_server(server, self.flavors[1]['id'])
         self._confirm_resize(server)
+        self.nothing()
+
+    def test_mapped_by_nova_manage(self):
+        """It notes how far it has come in a mapping of no server."""
+        for _ in range(2):
+            self.boot(host='host1')
+        self.map_one_instance()
         self.nothing()
 
     def test_rebuilt_and_shelved(self):

@@ -804,6 +804,8 @@ class DestroyTest(SpecTestCase):
     def test_destroy_bulk(self):
         here, there = self.boot(host='host1'), self.boot(host='host3')
         stays = self.boot(host='host1')
+        for server, cell in ((here, 'cell1'), (there, 'cell2')):
+            self.lose_instance(server['id'], cell)   # it is archived
         self.assertEqual(2, objects.RequestSpec.destroy_bulk(
             self.context, [here['id'], there['id']]))
         self.assertEqual([], self.revisions(here['id'], 'cell1'))
