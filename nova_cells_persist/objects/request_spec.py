@@ -196,10 +196,18 @@ class RequestSpec(stock.RequestSpec):
             text, updates['spec'], fields, dropped, self.instance_uuid))
         kept = {name: getattr(self, name) for name in RESET
                 if name in self and name not in fields}
-        self._from_db_object(self._context, self, row)
+        self._take_over(row)
         for name, value in kept.items():
             setattr(self, name, value)
         self.obj_reset_changes()
+
+    def _take_over(self, row):
+        try:
+            self._from_db_object(self._context, self, row)
+        except ovo_exc.IncompatibleObjectVersion:
+            # A newer Nova has saved meanwhile, and this is saved on top. The
+            # object is what its owner has made it, as after Nova's save().
+            self._deleted = frozenset()
 
     def _write(self, edit):
         """Save what edit() makes of the JSON that stands there.

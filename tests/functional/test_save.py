@@ -166,6 +166,22 @@ class SaveTest(SpecTestCase):
         self.assertEqual('one', self.az_of_newest(server))
         self.assertEqual('one', second.availability_zone)
 
+    def test_a_newer_nova_was_the_other_writer(self):
+        server = self.boot(host='host1')
+        spec = self.spec(server['id'])
+        row, = self.rows('request_specs', server['id'])
+        self.execute('UPDATE request_specs SET spec = :spec',
+                     spec=row['spec'].replace('"nova_object.version":"1.',
+                                              '"nova_object.version":"9.'))
+        for zone in ('one', 'two'):
+            spec.availability_zone = zone
+            spec.save()
+            row, = self.rows('request_specs', server['id'])
+            self.assertIn('"nova_object.version":"9.', row['spec'])
+            self.assertEqual(
+                zone, primitive.data(row['spec'])['availability_zone'])
+            self.assertEqual(zone, self.az_of_newest(server))
+
     def test_another_writer_is_faster_in_the_cell(self):
         """Both wrote Nova's row, and the cell in the other order."""
         server = self.boot(host='host1')
