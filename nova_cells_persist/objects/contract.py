@@ -23,6 +23,7 @@ from oslo_log import log as logging
 from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
+from nova import availability_zones
 from nova import exception as nova_exc
 from nova import objects
 from nova.pci import request as pci_request
@@ -131,6 +132,22 @@ def _kept_image(before, after, instance):
     old, new = _image(primitive.data(before.spec)), _image(there)
     return (tells_image(instance, there) and
             old == instance.image_ref and new != old)
+
+
+def zone(context, instance):
+    """Return the availability zone that a server is in, None if in none.
+
+    The conductor writes into the row of a server which zone it is about to be
+    in, for rebuild_instance() and live_migrate.py, and does not take that
+    back if it fails.
+
+    :param context: an admin context
+    :param instance: an Instance, or a row of it
+    """
+    if not instance.host:
+        return instance.availability_zone
+    return availability_zones.get_host_availability_zone(
+        context, instance.host)
 
 
 def tells_image(instance, data):

@@ -177,7 +177,7 @@ def _reconstructed(context, instance, devices=None):
         hardware.numa_get_constraints(instance.flavor, instance.image_meta),
         _pci_requests(instance),
         {'scheduler_hints': {'group': group.uuid} if group else {}},
-        group, instance.availability_zone,
+        group, contract.zone(context, instance),
         security_groups=instance.security_groups,
         project_id=instance.project_id, user_id=instance.user_id)
     spec.is_bfv = compute_utils.is_volume_backed_instance(

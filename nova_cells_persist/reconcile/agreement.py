@@ -129,7 +129,7 @@ def _unreadable_copy(case, instance):
 
 
 def _differences(case, instance, data):
-    fields = differing(data, instance, case.group, case.flavor)
+    fields = differing(data, instance, case)
     if not fields:
         return []
     return [codes.Finding(
@@ -167,32 +167,35 @@ def flavor_id(text):
         return None
 
 
-def differing(data, instance, group, flavor=None):
+def differing(data, instance, case):
     """Return what a request spec says otherwise than its server.
+
+    Where the row may be wrong, it is not if the case knows better: Nova
+    writes the flavor into it after the flavor itself, in another transaction,
+    and the zone before a move that may fail. A server group that is deleted
+    is no constraint, and Nova skips it.
 
     :param data: as of fields_of()
     :param instance: a row of the stream ``instance``
-    :param group: the uuid of the server group that it is a member of, or
-        None; one that is deleted is no constraint, and Nova skips it
-    :param flavor: the id of its flavor, if the row does not have it: Nova
-        writes that after the flavor itself, in another transaction
+    :param case: its Case
     :returns: a list of the fields that ``spec sync`` takes
     """
     if (instance.task_state is not None or not instance.was_launched or
             instance.vm_state in _NOT_THERE):
         return []
-    found = _of_flavor(data, flavor or instance.instance_type_id)
+    found = _of_flavor(data, case.flavor or instance.instance_type_id)
     zone = data.get('availability_zone')
     # One that is offloaded is in none, whatever a failed unshelve has left.
     if (zone and instance.vm_state != vm_states.SHELVED_OFFLOADED and
-            (instance.availability_zone or zone) != zone):
+            (case.zone or instance.availability_zone or zone) != zone):
         found.append('az')
     image = data.get('image')
     if contract.tells_image(instance, data) and instance.image_ref != (
             image and image[primitive.DATA].get('id')):
         found.append('image')
     claimed = data.get('instance_group')
-    if group and group != (claimed and claimed[primitive.DATA].get('uuid')):
+    if case.group and case.group != (
+            claimed and claimed[primitive.DATA].get('uuid')):
         found.append('group')
     return found
 

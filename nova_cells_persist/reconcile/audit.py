@@ -35,6 +35,7 @@ from nova_cells_persist.db import database
 from nova_cells_persist.db import instance as db_instance
 from nova_cells_persist.db import migration
 from nova_cells_persist import exception
+from nova_cells_persist.objects import contract
 from nova_cells_persist.reconcile import agreement
 from nova_cells_persist.reconcile import answers
 from nova_cells_persist.reconcile import builds
@@ -189,6 +190,7 @@ class Cloud:
             with self.reading(case.cell) as session:
                 case.flavor = agreement.flavor_id(
                     db_instance.flavor(session, case.uuid))
+            case.zone = contract.zone(self.context, case.instance)
             found = findings.find(case)
         return [finding for finding in found if not (
             finding.code == codes.LANDED_BUILD and self._may_land(case))]

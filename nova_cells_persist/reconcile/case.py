@@ -43,6 +43,7 @@ class Case:
     :ivar flavor: the id of the flavor that Nova shows for it, None as long as
         nobody has looked; it is read only where it may differ from that in
         the row of the instance
+    :ivar zone: the availability zone that its host is in, likewise
     :ivar moves: {cell: status of its last migration to another cell}, of the
         cells in which it is not deleted, if these are several; of its cell,
         if it is to be confirmed or reverted after such a move
@@ -66,6 +67,7 @@ class Case:
     saved_spec: str | None = None
     instances: dict[int, engine.Row] = dataclasses.field(default_factory=dict)
     flavor: int | None = None
+    zone: str | None = None
     moves: dict[int, str | None] = dataclasses.field(default_factory=dict)
     strays: set[int] = dataclasses.field(default_factory=set)
     since: datetime.datetime | None = None

@@ -65,7 +65,8 @@ def of_instance(instance, group, claimed, data):
         claimed['instance_group.uuid'] if group is UNKNOWN
         else group and group.uuid)
     found['availability_zone'] = (
-        claimed['availability_zone'] and instance.availability_zone)
+        claimed['availability_zone'] and
+        contract.zone(instance._context, instance))
     found.update(_of_aliases({
         'pci_requests': instance.pci_requests and
         instance.pci_requests.obj_to_primitive()}))

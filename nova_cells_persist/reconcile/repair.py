@@ -325,8 +325,7 @@ def _reconcile(cloud, case, finding, entry):
 def _sync(cloud, case, finding, entry):
     entry.begin()
     fields = agreement.differing(
-        agreement.fields_of(case.nova_spec), case.instance, case.group,
-        case.flavor)
+        agreement.fields_of(case.nova_spec), case.instance, case)
     sync.sync(cloud.targeted(None),
               of_server.Server(cloud.targeted(None), case.uuid), fields)
 

@@ -36,7 +36,7 @@ def _pci(data, instance, group):
 def _zone(data, instance, group):
     asked = data.get('availability_zone')
     return {'availability_zone':
-            asked and instance.availability_zone or asked}
+            asked and contract.zone(instance._context, instance) or asked}
 
 
 def _image(data, instance, group):

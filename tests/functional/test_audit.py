@@ -22,6 +22,7 @@ import errno
 import io
 import os
 import threading
+from unittest import mock
 
 import ddt
 import fixtures
@@ -1777,6 +1778,23 @@ class HealthyTest(AuditTestCase):
         self.nothing()
         self._unshelve_server(asked)
         self.nothing()
+        # Nova writes that it is there, and does not take that back.
+        self.api.microversion = '2.1'
+        with fixtures.MonkeyPatch(
+                'nova.virt.fake.FakeDriver.pre_live_migration',
+                mock.Mock(side_effect=Exception('it is too far'))):
+            self.api.post_server_action(asked['id'], {'os-migrateLive': {
+                'host': 'host2', 'block_migration': False,
+                'disk_over_commit': False}})
+            self._wait_for_migration_status(asked, ['error', 'failed'])
+        row, = self.rows('instances', asked['id'], 'cell1')
+        self.assertEqual('host1 west', '%(host)s %(availability_zone)s' % row)
+        self.nothing()
+        self.execute('DELETE FROM request_specs WHERE instance_uuid = :uuid',
+                     uuid=asked['id'])
+        self.execute('DELETE FROM request_spec WHERE instance_uuid = :uuid',
+                     'cell1', uuid=asked['id'])
+        self.assertEqual('east', self.spec(asked['id']).availability_zone)
 
     def test_another_zone_in_vain(self):
         """One that is offloaded is in no zone, whatever its row has left."""

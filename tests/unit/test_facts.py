@@ -41,7 +41,8 @@ class FactsTestCase(base.BaseTestCase):
 
     def differing(self, group=None, data=None, **server):
         instance = objects.Instance(**dict(dict(
-            flavor=self.flavor(), image_ref='i', availability_zone='z',
+            flavor=self.flavor(), image_ref='i', host=None,
+            availability_zone='z',
             pci_requests=self.requests('gpu')), **server))
         claimed = facts.of_spec(
             jsonutils.dumps(self.spec.obj_to_primitive()))
