@@ -51,8 +51,7 @@ def _move(wrapped, context, instance, *args, **kwargs):
         try:
             return wrapped(context, instance, *args, **kwargs)
         except Exception:
-            if move.revision:
-                restore.restore(context, instance.uuid, move.revision)
+            restore.restore_refused(context, instance.uuid, move)
             raise
 
 
@@ -91,6 +90,33 @@ def _event(instance, flavor):
     if instance.obj_attr_is_set('flavor') and flavor.id == instance.flavor.id:
         return 'migrate'
     return 'resize'
+
+
+class Rebuild(base.Hook):
+    """Wraps ComputeTaskManager.rebuild_instance() of nova.conductor.manager.
+
+    nova-api has saved the new image. Where it fails here, no host was sent
+    anything, so that the server has its old one, also where nothing tells it:
+    in a volume.
+    """
+
+    module = 'nova.conductor.manager'
+    attributes = ('ComputeTaskManager.rebuild_instance',)
+
+    def call(self, wrapped, instance, args, kwargs):
+        return _rebuild(wrapped, *args, **kwargs)
+
+
+def _rebuild(wrapped, context, instance, orig_image_ref, image_ref, *args,
+             **kwargs):
+    try:
+        return wrapped(context, instance, orig_image_ref, image_ref, *args,
+                       **kwargs)
+    except Exception:
+        if image_ref and image_ref != orig_image_ref:
+            restore.restore(context, instance.uuid,
+                            restore.of_rebuild(image_ref))
+        raise
 
 
 class CrossCellMove(base.Hook):

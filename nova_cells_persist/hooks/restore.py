@@ -42,7 +42,7 @@ def _look(context, old, new, *args, **kwargs):
     if before in restore.MOVING and after not in restore.MOVING:
         restore.restore(context, new['uuid'])
     elif _unshelve_has_failed(old, new):
-        restore.restore(context, new['uuid'], restore.UNSHELVE)
+        restore.restore(context, new['uuid'], restore.of_unshelve)
 
 
 def _unshelve_has_failed(old, new):

@@ -90,7 +90,7 @@ def _is_readable(row):
 
 
 def failed_unshelve(history, instance):
-    """Return the number of the revision that a failed unshelve has saved.
+    """Return the revision that a failed unshelve has saved, a row.
 
     :param instance: the Instance, shelved as before, with system_metadata
     :returns: None if there is none: it has been taken back, or a nova-api
@@ -106,9 +106,25 @@ def failed_unshelve(history, instance):
         if row.event == 'restore':
             taken_back += 1
         elif row.event == 'unshelve' and not taken_back:
-            return row.revision
+            return row
         elif row.event == 'unshelve':
             taken_back -= 1
+    return None
+
+
+def failed_rebuild(history, image_id):
+    """Return the revision that a rebuild has saved which began nowhere, a row.
+
+    :param image_id: of the image that the server was to get
+    :returns: None if there is none, as for failed_unshelve()
+    """
+    history = [row for row in history if _is_readable(row)]
+    for before, after in reversed(list(zip(history, history[1:]))):
+        if after.event == 'rebuild':
+            images = [_image(primitive.data(row.spec))
+                      for row in (before, after)]
+            return after if (images[0] != image_id and
+                             images[1] == image_id) else None
     return None
 
 
@@ -237,6 +253,20 @@ def without_placement(request):
     request.spec = [{key: value for key, value in spec.items()
                      if key != 'rp_uuids'} for spec in request.spec]
     return request
+
+
+@primitive.reads
+def taken_back(text, before, after):
+    """Return a request spec without what a save has changed in it.
+
+    :param text: the JSON that is persisted now
+    :param before: the JSON before that save
+    :param after: the JSON that it saved
+    :raises: ValueError if one of them is not the JSON of a RequestSpec
+    """
+    content = dict(primitive.data(text))
+    _take_back(content, primitive.data(before), primitive.data(after))
+    return primitive.with_data(jsonutils.loads(text), content)
 
 
 @primitive.reads

@@ -34,6 +34,9 @@ class Operation:
         be called before the request spec is read for the first time; or None
     :ivar revision: the number of the revision that it saved last, None if
         none
+    :ivar saved: (the JSON that was persisted before, the JSON that it saved)
+        of that, whether there is a revision of it or not; None if there is
+        none
     """
 
     def __init__(self, event, complete=None, before_read=None):
@@ -41,6 +44,7 @@ class Operation:
         self.complete = complete or _as_it_is
         self.before_read = before_read
         self.revision = None
+        self.saved = None
 
 
 def during(event, complete=None, before_read=None):

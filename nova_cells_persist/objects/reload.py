@@ -44,7 +44,8 @@ def reload(context, instance_uuid, instance=None):
             revision.reconcile(seen.home, instance_uuid)
             seen = restore.look(context, instance_uuid)
         if seen and instance is not None and instance.task_state is None:
-            restore.settle(seen, instance)
+            restore.settle(seen, instance, restore.of_abandoned_unshelve(
+                seen.history, instance))
         if seen and seen.text and instance_group.is_deleted(
                 context, seen.text):
             # What Nova reads is without it. What the conductor of the cell

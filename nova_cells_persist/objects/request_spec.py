@@ -215,10 +215,14 @@ class RequestSpec(stock.RequestSpec):
         :returns: Nova's row
         """
         under_way = operation.current()
+
+        def change(current):
+            text = under_way.complete(edit(current))
+            under_way.saved = current and (current, text)
+            return text
+
         row, under_way.revision = record.write(
-            self._context, self.instance_uuid,
-            lambda current: under_way.complete(edit(current)),
-            under_way.event)
+            self._context, self.instance_uuid, change, under_way.event)
         return row
 
     @staticmethod

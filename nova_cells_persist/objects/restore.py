@@ -19,9 +19,11 @@ saved. The later of the two sees what the other one has done.
 """
 
 import collections
+import datetime
 import functools
 
 from oslo_log import log as logging
+from oslo_utils import timeutils
 
 from nova.compute import task_states
 from nova.compute import vm_states
@@ -58,7 +60,9 @@ UNSHELVING = frozenset([task_states.UNSHELVING, task_states.SPAWNING])
 _NOT_THERE = frozenset([vm_states.BUILDING, vm_states.DELETED,
                         vm_states.SOFT_DELETED])
 
-UNSHELVE = 'unshelve'
+#: How long nova-api may take from what it saves of an unshelve until it says
+#: in the server's row that it is being unshelved.
+SAVED = datetime.timedelta(seconds=10) + contract.CLOCKS
 
 #: What is persisted of a server: a context of the database in which its
 #: revisions are; these, oldest first; the JSON that is the record, or None.
@@ -95,18 +99,63 @@ def restore(context, instance_uuid, failed=None):
 
     Does nothing while the server is moving, or if there is nothing to do.
 
-    :param failed: the number of a revision to take back; UNSHELVE for the
-        last one that an unshelve has saved
+    :param failed: the number of a revision to take back, or a function of
+        the revisions and the instance that returns it, or None
     """
     seen = look(context, instance_uuid)
     instance = seen and _instance(seen.home, instance_uuid)
     if not instance or _moving(seen.home, instance):
         return
-    if failed == UNSHELVE:
-        if _is_unshelved(instance):
-            return
-        failed = contract.failed_unshelve(seen.history, instance)
+    if callable(failed):
+        failed = failed(seen.history, instance)
     settle(seen, instance, failed)
+
+
+def of_unshelve(history, instance):
+    """Return the number of the revision of an unshelve that has failed."""
+    if _is_unshelved(instance):
+        return None
+    row = contract.failed_unshelve(history, instance)
+    return row and row.revision
+
+
+def of_abandoned_unshelve(history, instance):
+    """As of_unshelve(), of a server that is at rest.
+
+    Who was to take it back has died, or could not. What was saved just now
+    may be of one that begins.
+    """
+    if instance.vm_state != vm_states.SHELVED_OFFLOADED:
+        return None
+    row = contract.failed_unshelve(history, instance)
+    return (row.revision if row and row.created_at < timeutils.utcnow() - SAVED
+            else None)
+
+
+def of_rebuild(image_id):
+    """Return a function that returns the number of that of a rebuild.
+
+    :param image_id: the image that the server was to get, on no host yet
+    """
+    def number(history, instance):
+        row = contract.failed_rebuild(history, image_id)
+        return row and row.revision
+
+    return number
+
+
+@_never_failing
+def restore_refused(context, instance_uuid, move):
+    """Take back what an operation has saved that is refused.
+
+    :param move: the Operation
+    """
+    if move.revision:
+        restore(context, instance_uuid, move.revision)
+    elif move.saved:
+        # Its cell could not be told of it. Nova's row is as it was.
+        record.write(context, instance_uuid, lambda text: text and (
+            contract.taken_back(text, *move.saved)), 'restore')
 
 
 @_never_failing

@@ -14,23 +14,30 @@
 
 import contextlib
 import threading
+from unittest import mock
 
 import fixtures
 from oslo_config import cfg
+from oslo_db import exception as db_exc
 from oslo_serialization import jsonutils
+import testtools
 
 from nova.api.openstack.compute.schemas import servers as schema
 from nova.cmd import manage
 from nova.compute import api as compute
 from nova import exception as nova_exc
 from nova import objects
+from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional.api import client
 from nova.virt import fake
 
 from nova_cells_persist.objects import cells
+from nova_cells_persist.objects import contract
 from nova_cells_persist.objects import operation
 from nova_cells_persist.objects import primitive
+from nova_cells_persist.objects import reload
 from nova_cells_persist.objects import restore
+from nova_cells_persist import releases
 from tests.functional import base
 
 CONF = cfg.CONF
@@ -408,6 +415,70 @@ class UnshelveTest(RestoreTestCase):
         self.settled(self.server, 'SHELVED_OFFLOADED')
         self.assert_saved(self.server, 'availability_zone', 'zone2')
 
+    def died_in(self, method):
+        """Have nova-api end there, in an unshelve to zone2."""
+        class Killed(BaseException):
+            pass
+
+        def die(*args, **kwargs):
+            raise Killed()
+
+        instance = self.instance(self.server)
+        with fixtures.MonkeyPatch(method, die):
+            self.assertRaises(Killed, compute.API().unshelve,
+                              instance._context, instance, new_az='zone2')
+        self.assert_saved(self.server, 'availability_zone', 'zone2')
+
+    def unshelve_later(self):
+        """Unshelve as one that is not about to begin any more."""
+        with fixtures.MonkeyPatch('nova_cells_persist.objects.restore.SAVED',
+                                  -contract.CLOCKS):
+            self.api.post_server_action(self.server['id'], {'unshelve': None})
+            self.settled(self.server, 'ACTIVE')
+
+    def test_api_dies_when_it_has_saved(self):
+        self.died_in('nova.objects.Instance.save')
+        reload.reload(self.context, self.server['id'],
+                      self.instance(self.server))
+        # That may be about to begin.
+        self.assert_events(self.server, 'create', 'unshelve')
+        self.unshelve_later()
+        self.assert_events(self.server, 'create', 'unshelve', 'restore',
+                           'unshelve')
+        self.assert_saved(self.server, 'availability_zone', None)
+
+    def test_not_taken_back_by_who_saw_it_fail(self):
+        with fixtures.MonkeyPatch('nova_cells_persist.objects.restore.look',
+                                  mock.Mock(side_effect=db_exc.DBError())):
+            with self.no_host():
+                self.unshelve('zone2')
+                self._wait_for_assert(lambda: self.assertIn(
+                    'and is left to be healed', self.stdlog.logger.output))
+                self.settled(self.server, 'SHELVED_OFFLOADED')
+        self.assert_saved(self.server, 'availability_zone', 'zone2')
+        self.unshelve_later()
+        self.assert_saved(self.server, 'availability_zone', None)
+
+    def test_cell_dies_before_it_is_saved_there(self):
+        instance = self.instance(self.server)
+        save = objects.RequestSpec.save
+
+        def save_without_cell(spec):
+            instance._context.db_connection = base.DeadDatabase()
+            save(spec)
+            raise db_exc.DBConnectionError()
+
+        with fixtures.MonkeyPatch(
+                'nova_cells_persist.objects.request_spec.RequestSpec.save',
+                save_without_cell):
+            self.assertRaises(
+                db_exc.DBConnectionError, compute.API().unshelve,
+                instance._context, instance, new_az='zone2')
+        row, = self.rows('request_specs', self.server['id'])
+        self.assertIsNone(primitive.data(row['spec'])['availability_zone'])
+        self.assertEqual([(1, 'create')],
+                         self.revisions(self.server['id'], 'cell1'))
+
     def test_refused(self):
         """Another request was faster: 409, and nothing of this one stays."""
         def faster(*args, **kwargs):
@@ -448,7 +519,7 @@ class UnshelveTest(RestoreTestCase):
         look = restore.restore
 
         def look_later(context, instance_uuid, which=None):
-            if which == restore.UNSHELVE:
+            if which == restore.of_unshelve:
                 failed.set()
                 over.wait(DEADLINE)
             look(context, instance_uuid, which)
@@ -528,6 +599,29 @@ class RebuildTest(RestoreTestCase):
             self.settled(server, 'ACTIVE')
         self.assert_events(server, 'create', 'rebuild')
         self.assert_image(server, self.IMAGES[1])
+
+
+class RebuildInVolumeTest(RestoreTestCase):
+    """Nothing that Nova keeps tells which image such a server has."""
+
+    microversion = 'latest'
+
+    @testtools.skipIf(releases.nova_release() < 26,
+                      'Nova 25 rebuilds no server in a volume')
+    def test_no_valid_host(self):
+        self.useFixture(nova_fixtures.CinderFixture(self))
+        server = self._wait_for_state_change(self.accept({
+            'imageRef': '', 'block_device_mapping_v2': [{
+                'uuid': nova_fixtures.CinderFixture.IMAGE_BACKED_VOL,
+                'boot_index': 0, 'source_type': 'volume',
+                'destination_type': 'volume'}]}), 'ACTIVE')
+        before = self.saved(server, 'image')
+        with self.no_host():
+            self.api.post_server_action(server['id'], {
+                'rebuild': {'imageRef': RebuildTest.IMAGES[1]}})
+            self.settled(server, 'ERROR')
+        self.assert_events(server, 'create', 'rebuild', 'restore')
+        self.assertEqual(before, self.saved(server, 'image'))
 
 
 class OtherMovesTest(RestoreTestCase):

@@ -50,19 +50,19 @@ class ContractTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         objects.register_all()
+        self.history = []
+
+    def add(self, event, text, number=None):
+        self.history.append(Row(
+            number or len(self.history) + 1, event, text,
+            datetime.datetime(2020, 1, 1)))
 
 
 class RestoredTest(ContractTestCase):
 
     def setUp(self):
         super().setUp()
-        self.history = []
         self.instance = objects.Instance(image_ref='', system_metadata={})
-
-    def add(self, event, text, number=None):
-        self.history.append(Row(
-            number or len(self.history) + 1, event, text,
-            datetime.datetime(2020, 1, 1)))
 
     def restored(self, flavor, text=None, failed=None):
         return primitive.data(contract.restored(
@@ -153,6 +153,32 @@ class RestoredTest(ContractTestCase):
             self.assertRaises(ValueError, self.restored, flavor(1), text)
 
 
+class FailedRebuildTest(ContractTestCase):
+
+    def failed(self):
+        row = contract.failed_rebuild(self.history, 'new')
+        return row and row.revision
+
+    def image(self, event, image_id):
+        self.add(event, spec(1, image={primitive.DATA: {'id': image_id}}))
+
+    def test_newest(self):
+        self.assertIsNone(self.failed())
+        self.image('create', 'old')
+        self.assertIsNone(self.failed())
+        self.image('rebuild', 'new')
+        self.assertEqual(2, self.failed())
+        self.add('save', '{broken')
+        self.assertEqual(2, self.failed())
+        self.image('rebuild', 'other')
+        self.assertIsNone(self.failed())
+
+    def test_it_had_that_image(self):
+        self.image('create', 'new')
+        self.image('rebuild', 'new')
+        self.assertIsNone(self.failed())
+
+
 class FailedUnshelveTest(ContractTestCase):
 
     def failed(self, *events, shelved_at=None):
@@ -160,8 +186,9 @@ class FailedUnshelveTest(ContractTestCase):
         history = [Row(number, event, '', then + datetime.timedelta(
             minutes=number)) for number, event in enumerate(events, 1)]
         metadata = {'shelved_at': shelved_at} if shelved_at else {}
-        return contract.failed_unshelve(
+        row = contract.failed_unshelve(
             history, objects.Instance(system_metadata=metadata))
+        return row and row.revision
 
     def test_newest(self):
         self.assertIsNone(self.failed('create', 'save'))
