@@ -614,7 +614,7 @@ class RebuildInVolumeTest(RestoreTestCase):
             'imageRef': '', 'block_device_mapping_v2': [{
                 'uuid': nova_fixtures.CinderFixture.IMAGE_BACKED_VOL,
                 'boot_index': 0, 'source_type': 'volume',
-                'destination_type': 'volume'}]}), 'ACTIVE')
+                'destination_type': 'volume'}]}, az='nova:host1'), 'ACTIVE')
         before = self.saved(server, 'image')
         with self.no_host():
             self.api.post_server_action(server['id'], {
