@@ -32,6 +32,7 @@ from nova import objects
 from nova.objects import instance_mapping as stock_mapping
 from nova.policies import base as base_policies
 from nova.policies import servers as servers_policies
+from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional import integrated_helpers
 
 from nova_cells_persist.db import rows
@@ -232,6 +233,16 @@ class CloudTestCase(PluggedMixin,
         return self.api.post_server({
             'server': dict(server, **body or {}),
             'os:scheduler_hints': hints or {}})
+
+    def boot_in_volume(self, body=None, **kwargs):
+        """Boot a server from a volume of Nova's CinderFixture."""
+        self.useFixture(nova_fixtures.CinderFixture(self))
+        return self._wait_for_state_change(self.accept(dict({
+            'block_device_mapping_v2': [{
+                'uuid': nova_fixtures.CinderFixture.IMAGE_BACKED_VOL,
+                'boot_index': 0, 'source_type': 'volume',
+                'destination_type': 'volume'}]}, **body or {}), **kwargs),
+            'ACTIVE')
 
     def map_one_instance(self):
         """Run ``nova-manage cell_v2 map_instances`` with more left to do."""

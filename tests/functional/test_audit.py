@@ -1828,12 +1828,7 @@ class HealthyTest(AuditTestCase):
         """It keeps the image that it names, and has the other."""
         if releases.nova_release() < 26:
             self.skipTest('Nova 26 is the first that does that')
-        self.useFixture(nova_fixtures.CinderFixture(self))
-        server = self._wait_for_state_change(self.accept({
-            'block_device_mapping_v2': [{
-                'uuid': nova_fixtures.CinderFixture.IMAGE_BACKED_VOL,
-                'boot_index': 0, 'source_type': 'volume',
-                'destination_type': 'volume'}]}), 'ACTIVE')
+        server = self.boot_in_volume()
         image = '70a599e0-31e7-49b7-b260-868f441e862b'
         self.assertNotEqual(image, self.spec(server['id']).image.id)
         self.api.microversion = '2.93'

@@ -27,7 +27,6 @@ from nova.cmd import manage
 from nova.compute import api as compute
 from nova import exception as nova_exc
 from nova import objects
-from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional.api import client
 from nova.virt import fake
 
@@ -415,20 +414,6 @@ class UnshelveTest(RestoreTestCase):
         self.settled(self.server, 'SHELVED_OFFLOADED')
         self.assert_saved(self.server, 'availability_zone', 'zone2')
 
-    def died_in(self, method):
-        """Have nova-api end there, in an unshelve to zone2."""
-        class Killed(BaseException):
-            pass
-
-        def die(*args, **kwargs):
-            raise Killed()
-
-        instance = self.instance(self.server)
-        with fixtures.MonkeyPatch(method, die):
-            self.assertRaises(Killed, compute.API().unshelve,
-                              instance._context, instance, new_az='zone2')
-        self.assert_saved(self.server, 'availability_zone', 'zone2')
-
     def unshelve_later(self):
         """Unshelve as one that is not about to begin any more."""
         with fixtures.MonkeyPatch('nova_cells_persist.objects.restore.SAVED',
@@ -437,7 +422,12 @@ class UnshelveTest(RestoreTestCase):
             self.settled(self.server, 'ACTIVE')
 
     def test_api_dies_when_it_has_saved(self):
-        self.died_in('nova.objects.Instance.save')
+        instance = self.instance(self.server)
+        with fixtures.MonkeyPatch('nova.objects.Instance.save', mock.Mock(
+                side_effect=SystemExit)):
+            self.assertRaises(SystemExit, compute.API().unshelve,
+                              instance._context, instance, new_az='zone2')
+        self.assert_saved(self.server, 'availability_zone', 'zone2')
         reload.reload(self.context, self.server['id'],
                       self.instance(self.server))
         # That may be about to begin.
@@ -609,12 +599,7 @@ class RebuildInVolumeTest(RestoreTestCase):
     @testtools.skipIf(releases.nova_release() < 26,
                       'Nova 25 rebuilds no server in a volume')
     def test_no_valid_host(self):
-        self.useFixture(nova_fixtures.CinderFixture(self))
-        server = self._wait_for_state_change(self.accept({
-            'imageRef': '', 'block_device_mapping_v2': [{
-                'uuid': nova_fixtures.CinderFixture.IMAGE_BACKED_VOL,
-                'boot_index': 0, 'source_type': 'volume',
-                'destination_type': 'volume'}]}, az='nova:host1'), 'ACTIVE')
+        server = self.boot_in_volume({'imageRef': ''}, az='nova:host1')
         before = self.saved(server, 'image')
         with self.no_host():
             self.api.post_server_action(server['id'], {
