@@ -1787,6 +1787,9 @@ class HealthyTest(AuditTestCase):
                 'host': 'host2', 'block_migration': False,
                 'disk_over_commit': False}})
             self._wait_for_migration_status(asked, ['error', 'failed'])
+            # Nova rolls the server back after its migration.
+            self._wait_for_server_parameter(
+                asked, {'OS-EXT-STS:task_state': None})
         row, = self.rows('instances', asked['id'], 'cell1')
         self.assertEqual('host1 west', '%(host)s %(availability_zone)s' % row)
         self.nothing()

@@ -83,7 +83,7 @@ class Moves(stateful.RuleBasedStateMachine):
     @stateful.rule(image=strategies.sampled_from((1, 0)),
                    failure=failures(BUILD_FAILURES))
     def rebuild(self, image, failure):
-        self.make_ready('ERROR')
+        self.make_ready(error_will_do=True)
         self.act({'rebuild': {'imageRef': self.cloud.images[image]}},
                  failure)
 
@@ -96,7 +96,7 @@ class Moves(stateful.RuleBasedStateMachine):
 
     @stateful.rule(failure=failures(BUILD_FAILURES))
     def evacuate(self, failure):
-        self.make_ready('ERROR')
+        self.make_ready(error_will_do=True)
         with self.cloud.down(self.server['OS-EXT-SRV-ATTR:host']):
             self.act({'evacuate': {}}, failure)
 
@@ -106,14 +106,14 @@ class Moves(stateful.RuleBasedStateMachine):
         self.act({'os-migrateLive': {
             'host': None, 'block_migration': 'auto'}}, failure)
 
-    def make_ready(self, *others):
+    def make_ready(self, error_will_do=False):
         """Bring the server to rest: what can be done next is all there is."""
-        status = self.server['status']
-        if status == 'VERIFY_RESIZE':
+        if self.server['status'] == 'VERIFY_RESIZE':
             self.act({'confirmResize': None})
-        elif status == 'SHELVED_OFFLOADED':
+        elif self.server['status'] == 'SHELVED_OFFLOADED':
             self.act({'unshelve': None})
-        elif status == 'ERROR' and status not in others:
+        # As what has just been done may have failed too.
+        if self.server['status'] == 'ERROR' and not error_will_do:
             self.cloud.look_at_resources()
             self.act({'os-resetState': {'state': 'active'}})
 
@@ -129,6 +129,7 @@ class Moves(stateful.RuleBasedStateMachine):
                 is_accepted = True
             except client.OpenStackApiException as exc:
                 assert exc.response.status_code in (400, 409), exc
+                self.cloud.refused.append((action, failure, str(exc)))
             self.server = self.cloud.at_rest(self.server)
         if is_accepted and (failed or not failure):
             self.cloud.happened.add((action, failure))
@@ -160,6 +161,8 @@ class MovesTest(numa_pci.NumaPciTestCase):
         super().setUp()
         # {(an action, the point at which it failed or None)}
         self.happened = set()
+        # [(an action, as above, what Nova said)]
+        self.refused = []
         if 'response_validation' in CONF.api:
             # As in a deployment; Nova's schema does not know a server that
             # is rebuilt from ERROR.
@@ -184,15 +187,14 @@ class MovesTest(numa_pci.NumaPciTestCase):
     def test_all_that_is_drawn_can_happen(self):
         # What is drawn comes to what the state of the server and the weights
         # of the hosts allow: that no point is out of reach is seen here.
-        with self.a_server() as moves:
-            for failure in MOVE_FAILURES + (None,):
-                moves.resize(
-                    flavor='numa_pci' if failure else 'numa', failure=failure,
-                    saved_first=failure != 'save', reverted=False,
-                    revert_failure=None)
-            moves.make_ready()
-        # On a server whose revert has failed the next one fails too, early:
-        # its devices are those of two hosts.
+        # Each on a server of its own: what comes after a failed move may fail
+        # too, and early, as Nova's books are wrong then.
+        for failure in MOVE_FAILURES + (None,):
+            with self.a_server() as moves:
+                moves.resize(flavor='numa_pci', failure=failure,
+                             saved_first=failure != 'save', reverted=False,
+                             revert_failure=None)
+                moves.make_ready()
         for failure in REVERT_FAILURES + (None,):
             with self.a_server() as moves:
                 moves.resize(flavor=None, failure=None, reverted=True,
@@ -210,7 +212,7 @@ class MovesTest(numa_pci.NumaPciTestCase):
                 'revertResize': REVERT_FAILURES, 'rebuild': BUILD_FAILURES,
                 'shelve': (), 'unshelve': BUILD_FAILURES,
                 'evacuate': BUILD_FAILURES, 'os-resetState': ()}.items()
-            for failure in points + (None,)} - self.happened)
+            for failure in points + (None,)} - self.happened, self.refused)
 
     @contextlib.contextmanager
     def a_server(self):
