@@ -24,11 +24,14 @@ from oslo_config import cfg
 
 from nova_cells_persist import exception
 
+#: What that group has for ``driver``.
+DRIVER = 'nova_cells_persist'
+
 GROUP = cfg.OptGroup(
     'cells_persist',
     title='Persistence of the request spec and of builds in flight',
     help='Options of nova-cells-persist. They are the same in the nova.conf '
-         'of every Nova service; nova-compute reads none of them.')
+         'of every Nova service; nothing in nova-compute depends on them.')
 
 OPTS = [
     cfg.BoolOpt(

@@ -30,8 +30,6 @@ from nova_cells_persist import conf as plugin_conf
 from nova_cells_persist import early_imports
 from nova_cells_persist import exception
 
-DRIVER = 'nova_cells_persist'
-
 
 def _is_nova(conf):
     """Whether it is Nova that parses, and not something inside it.
@@ -81,9 +79,9 @@ def _check_names(conf):
     ours = plugin_conf.GROUP.name
     driver = plugin_conf.driver_of(conf, ours)
     if ours in named:
-        if driver != DRIVER:
+        if driver != plugin_conf.DRIVER:
             _refuse(exception.WrongDriver(driver=driver))
-    elif driver == DRIVER:
+    elif driver == plugin_conf.DRIVER:
         # Switched off, or misspelt: then there is no such section.
         for name in named:
             if plugin_conf.driver_of(conf, name) is None:

@@ -193,8 +193,9 @@ class NotConfirmed(CellsPersistException):
 class OnlyHere(CellsPersistException):
     message = ('The %(database)s has what Nova has nowhere: %(what)s. Nothing '
                'was dropped anywhere. See what "nova-cells-persist-status '
-               'upgrade check" says, run "nova-cells-persist heal --yes", and '
-               'wait for the builds; or drop it all the same with --force.')
+               'upgrade check" says, run "nova-cells-persist heal '
+               'pending-revision conflicting-revision --yes", and wait for '
+               'the builds; or drop it all the same with --force.')
 
 
 class SeveralErrors(CellsPersistException):

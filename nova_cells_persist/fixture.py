@@ -32,12 +32,12 @@ class CellsPersistFixture(fixtures.Fixture):
             plugin.load()
             self.addCleanup(plugin.unload)
         from nova import context
+        from nova_cells_persist.db import cell_mapping
         from nova_cells_persist.db import database
-        from nova_cells_persist.db import migration
 
         self._make(database.API, database.api_engine())
         admin = context.get_admin_context()
-        for cell in migration.cells(admin):
+        for cell in cell_mapping.get_all(admin):
             with context.target_cell(admin, cell) as cctxt:
                 self._make(database.CELL, database.engine(cctxt))
 

@@ -19,14 +19,11 @@ Nova's objects, and hooks for the few places where an object is not enough.
 import sys
 
 from oslo_config import cfg
-from oslo_log import log as logging
 import stevedore
 
 from nova_cells_persist import conf as plugin_conf
 from nova_cells_persist import exception
 from nova_cells_persist import releases
-
-LOG = logging.getLogger(__name__)
 
 OBJECTS = 'nova_cells_persist.objects'
 HOOKS = 'nova_cells_persist.hooks'

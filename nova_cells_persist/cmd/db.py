@@ -17,7 +17,6 @@ import logging
 
 from cliff import command
 from cliff import lister
-from oslo_config import cfg
 
 from nova_cells_persist.cmd import main
 from nova_cells_persist.db import reason
@@ -78,7 +77,7 @@ def _chosen(args):
     """Return (name, function that opens the Schema) of each database."""
     from nova_cells_persist.db import database
     from nova_cells_persist.db import migration
-    if not cfg.CONF.api_database.connection:
+    if database.is_cell_level():
         if args.api or args.cell:
             raise exception.NoAPIDatabase()
         return _own_cell()
@@ -100,17 +99,18 @@ def _own_cell():
 
 def _cells(wanted):
     from nova import context
+    from nova_cells_persist.db import cell_mapping
     from nova_cells_persist.db import database
     from nova_cells_persist.db import migration
     admin = context.get_admin_context()
     try:
-        mappings = migration.cells(admin)
+        mappings = cell_mapping.get_all(admin)
     except Exception as exc:
         raise exception.DatabaseError(
             database='list of cells in the API database',
             reason=reason.of(exc))
     for name in wanted:
-        migration.cell_named(mappings, name)
+        cell_mapping.named(mappings, name)
     return [(database.name_of(cell),
              functools.partial(migration.mapped_schema, cell))
             for cell in mappings

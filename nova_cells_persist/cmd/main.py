@@ -40,7 +40,7 @@ _USAGE = 2
 
 
 class CellsPersistApp(app.App):
-    """Reads nova.conf as nova-manage does, then runs a command."""
+    """Reads nova.conf as a service of Nova does, then runs a command."""
 
     NAME = 'nova-cells-persist'
     LOG = logging.getLogger(NAME)
@@ -63,7 +63,7 @@ class CellsPersistApp(app.App):
         parser.add_argument(
             '--config-file', metavar='PATH', action='append', default=[],
             help='A nova.conf to read; may be given several times. Without '
-                 'it the files are found as nova-manage finds them.')
+                 'it nova.conf is found as Nova finds it.')
         parser.add_argument(
             '--config-dir', metavar='DIR', action='append', default=[],
             help='A folder of which all files are read that end with .conf, '

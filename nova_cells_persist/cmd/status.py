@@ -33,13 +33,19 @@ LOG = logging.getLogger(__name__)
 #: How many rows may be left of servers that are gone.
 ORPHANS = 100
 
+#: What is said of a row that is damaged.
+DAMAGED = (codes.UNREADABLE_SPEC, codes.UNREADABLE_COPY,
+           codes.UNREADABLE_BUILD)
+
+#: What the plugin knows of a server, and Nova's row does not.
+KEPT_HERE = (codes.MISSING_SPEC, codes.UNREADABLE_SPEC,
+             codes.PENDING_REVISION, codes.CONFLICTING_REVISION)
+
 #: Builds that Nova has no row of, which is nothing wrong.
 WITHOUT_MIRROR = 'build-without-mirror'
 
 #: Builds whose row in Nova's table is damaged; the plugin shows its own.
 UNREADABLE_MIRROR = 'unreadable-mirror'
-
-DRIVER = 'nova_cells_persist'
 
 #: What no database tells.
 EVERYWHERE = cfg.BoolOpt(
@@ -75,13 +81,11 @@ class Checks(upgradecheck.UpgradeCommands):
     """Whether an upgrade, or the removal of the plugin, may begin."""
 
     def _nova(self):
-        first, last = releases.SUPPORTED
-        return _result(not first <= releases.nova_release() <= last and
-                       'This is Nova %s; Nova %d to %d is supported.' %
-                       (releases.nova_version(), first, last))
+        releases.check_supported()
+        return _result()
 
     def _configuration(self):
-        if DRIVER in _drivers():
+        if conf.DRIVER in _drivers():
             return _result()
         misspelt = conf.value_in_files(cfg.CONF, 'DEFAULT', 'config_sources')
         return _result(
@@ -120,11 +124,9 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def _readable(self):
         return self._findings(
-            '%(number)d rows cannot be read (%(what)s). See "nova-cells-'
-            'persist audit"; "heal --yes" mends it.',
-            (codes.UNREADABLE_SPEC, codes.UNREADABLE_COPY,
-             codes.UNREADABLE_BUILD),
-            upgradecheck.Code.FAILURE)
+            '%%(number)d rows cannot be read (%%(what)s). See "nova-cells-'
+            'persist audit"; "heal %s --yes" mends it.' % ' '.join(DAMAGED),
+            DAMAGED, upgradecheck.Code.FAILURE)
 
     def _orphans(self):
         return self._findings(
@@ -134,12 +136,11 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def _removable(self):
         return self._findings(
-            'Nova without the plugin would not know what %(number)d servers '
-            'have (%(what)s). Run "nova-cells-persist heal --yes" before the '
-            'plugin is removed, and wait for builds that Nova has no row of, '
-            'or one that it cannot read.',
-            (codes.MISSING_SPEC, codes.UNREADABLE_SPEC,
-             codes.PENDING_REVISION, WITHOUT_MIRROR, UNREADABLE_MIRROR),
+            'Nova without the plugin would not know what %%(number)d servers '
+            'have (%%(what)s). Run "nova-cells-persist heal %s --yes" before '
+            'the plugin is removed, and wait for builds that Nova has no row '
+            'of, or one that it cannot read.' % ' '.join(KEPT_HERE),
+            KEPT_HERE + (WITHOUT_MIRROR, UNREADABLE_MIRROR),
             upgradecheck.Code.WARNING)
 
     def _findings(self, text, wanted, code, allowed=0):
@@ -187,13 +188,14 @@ def _drivers():
 def _schemas():
     """Return what is wrong with the tables, a list of str."""
     from nova import context
+    from nova_cells_persist.db import cell_mapping
     from nova_cells_persist.db import database
     from nova_cells_persist.db import migration
     from nova_cells_persist.reconcile import answers
     if database.is_cell_level():
         raise exception.OneCellOnly()
     with answers.opening(database.API_DATABASE):
-        cells = migration.cells(context.get_admin_context())
+        cells = cell_mapping.get_all(context.get_admin_context())
     places = [(database.API_DATABASE, migration.api_schema)] + [
         (database.name_of(cell), functools.partial(
             migration.mapped_schema, cell))

@@ -59,16 +59,9 @@ def is_cell_level() -> bool:
     return not cfg.CONF.api_database.connection
 
 
-def kind(context: nova_context.RequestContext) -> str:
-    """Return API or CELL: the kind of database that the context names."""
-    if getattr(context, 'db_connection', None) or is_cell_level():
-        return CELL
-    return API
-
-
 def is_api(context: nova_context.RequestContext) -> bool:
-    """Whether the context names the API database."""
-    return kind(context) == API
+    """Whether the context names the API database, not that of a cell."""
+    return not (getattr(context, 'db_connection', None) or is_cell_level())
 
 
 def name(context: nova_context.RequestContext) -> str:

@@ -12,7 +12,7 @@
 
 """The tables of the plugin: make, look at, compare and drop them.
 
-Every function takes a Schema: the tables in one database.
+A Schema is the tables in one database.
 """
 
 import os
@@ -26,9 +26,9 @@ import stevedore
 
 from nova import context as nova_context
 from nova.db.main import api as main_db_api
-from nova.objects import cell_mapping
 
 from nova_cells_persist.db import build_request as db_build
+from nova_cells_persist.db import cell_mapping
 from nova_cells_persist.db import collations
 from nova_cells_persist.db import database
 from nova_cells_persist.db import migrators
@@ -220,7 +220,7 @@ def cell_schema(context):
     In a process that serves one cell that of its own [database].
     """
     return Schema(database.CELL, database.name(context),
-                  main_db_api.get_engine(context=context))
+                  database.engine(context))
 
 
 def mapped_schema(cell):
@@ -232,24 +232,6 @@ def mapped_schema(cell):
     manager = main_db_api.create_context_manager(cell.database_connection)
     return Schema(database.CELL, database.name_of(cell),
                   manager.writer.get_engine())
-
-
-def cells(context):
-    """Return the CellMappings of all cells, cell0 included."""
-    return list(cell_mapping.CellMappingList.get_all(context))
-
-
-def cell_named(mappings, name):
-    """Return the first of the CellMappings of that name or uuid.
-
-    :param mappings: as of cells()
-    :raises: UnknownCell
-    """
-    for cell in mappings:
-        if name in (cell.name, cell.uuid):
-            return cell
-    raise exception.UnknownCell(name=name, known=', '.join(
-        cell.name or cell.uuid for cell in mappings) or 'none')
 
 
 def require_current():
@@ -265,7 +247,7 @@ def require_current():
         cell_schema(context).require_current()
         return
     api_schema().require_current()
-    mappings = cells(context)
+    mappings = cell_mapping.get_all(context)
     answers = nova_context.scatter_gather_cells(
         context, mappings, CONF.cells_persist.cell_timeout, _check_cell)
     for cell in mappings:

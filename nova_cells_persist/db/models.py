@@ -35,6 +35,7 @@ metadata = sa.MetaData()
 
 
 def medium_text():
+    """Return the type of a text of up to MEDIUMTEXT_BYTES."""
     return sa.Text().with_variant(mysql.MEDIUMTEXT(), 'mysql')
 
 
@@ -44,11 +45,16 @@ _USER = {'charset': 'utf8mb4', 'collation': 'utf8mb4_general_ci'}
 
 
 def user_text(length):
+    """Return the type of a text that a user chose.
+
+    :param length: in characters
+    """
     return sa.String(length).with_variant(
         mysql.VARCHAR(length, **_USER), 'mysql')
 
 
 def medium_user_text():
+    """As medium_text(), of what a user chose."""
     return sa.Text().with_variant(mysql.MEDIUMTEXT(**_USER), 'mysql')
 
 

@@ -36,7 +36,7 @@ def insert(session, rows):
     :param rows: a list of dicts, column to value; at least one
     :raises: oslo_db DBDuplicateEntry if one of them is there already
     """
-    session.execute(sa.insert(_TABLE), [dict(row) for row in rows])
+    session.execute(sa.insert(_TABLE), rows)
 
 
 def revisions(session, instance_uuid):
@@ -175,13 +175,12 @@ def delete(session, instance_uuids, last=None):
     """Delete the revisions of these servers.
 
     :param last: only up to the revision of this number; all of them if None
-    :returns: how many rows there were
     """
     query = sa.delete(_TABLE).where(
         _TABLE.c.instance_uuid.in_(instance_uuids))
     if last is not None:
         query = query.where(_TABLE.c.revision <= last)
-    return session.execute(query).rowcount
+    session.execute(query)
 
 
 def delete_strays(session, instance_uuids):

@@ -12,8 +12,8 @@
 
 """All that a server has in the tables that a repair may change.
 
-As data, so that it can be written to a file and be put back from there. Each
-function takes the session of a transaction.
+As data, so that it can be written to a file and be put back from there. Who
+reads or writes takes the session of a transaction.
 """
 
 import datetime

@@ -12,8 +12,8 @@
 
 """What a hook is.
 
-A hook wraps one function of Nova. It is applied when the module of that
-function is imported, or at once if it has been: a hook never makes a service
+A hook wraps functions of one module, of Nova but for two. It is applied when
+that is imported, or at once if it has been: a hook never makes a service
 import a part of Nova that it does not use.
 """
 

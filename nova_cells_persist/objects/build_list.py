@@ -98,6 +98,7 @@ def merging(context):
 
 
 def is_merging(context):
+    """Whether builds are merged into the list that is made in a context."""
     return getattr(context, 'merges_builds', None) is not None
 
 

@@ -109,8 +109,8 @@ class BuildRequest(stock.BuildRequest):
 
     @base.remotable
     def create(self):
+        """As Nova's, and load what is sent to the conductor with it."""
         super().create()
-        # What is created is sent to the conductor, as a whole.
         self.obj_load_attr('block_device_mappings')
 
     @staticmethod

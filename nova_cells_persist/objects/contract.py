@@ -24,6 +24,7 @@ from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
 from nova import availability_zones
+from nova.compute import vm_states
 from nova import exception as nova_exc
 from nova import objects
 from nova.pci import request as pci_request
@@ -45,6 +46,10 @@ MOVE_EVENTS = ('resize', 'migrate', 'revert', 'restore')
 CLOCKS = datetime.timedelta(seconds=5)
 
 ALIAS = 'pci_passthrough:alias'
+
+#: Servers in these have not yet, or not any more, what a request spec says.
+NOT_THERE = frozenset([vm_states.BUILDING, vm_states.DELETED,
+                       vm_states.SOFT_DELETED])
 
 
 @primitive.reads
@@ -83,7 +88,7 @@ def _is_readable(row):
     """Whether a revision tells what is asked of it here."""
     try:
         data = primitive.data(row.spec)
-        _image(data), aliases(data), data['flavor'][primitive.DATA]['id']
+        image_of(data), aliases(data), data['flavor'][primitive.DATA]['id']
     except damage.UNREADABLE:
         return False
     return True
@@ -121,7 +126,7 @@ def failed_rebuild(history, image_id):
     history = [row for row in history if _is_readable(row)]
     for before, after in reversed(list(zip(history, history[1:]))):
         if after.event == 'rebuild':
-            images = [_image(primitive.data(row.spec))
+            images = [image_of(primitive.data(row.spec))
                       for row in (before, after)]
             return after if (images[0] != image_id and
                              images[1] == image_id) else None
@@ -145,7 +150,7 @@ def _void(history, instance, flavor, failed):
 def _kept_image(before, after, instance):
     """Whether a rebuild failed, so that the server has its image still."""
     there = primitive.data(after.spec)
-    old, new = _image(primitive.data(before.spec)), _image(there)
+    old, new = image_of(primitive.data(before.spec)), image_of(there)
     return (tells_image(instance, there) and
             old == instance.image_ref and new != old)
 
@@ -269,13 +274,16 @@ def taken_back(text, before, after):
     return primitive.with_data(jsonutils.loads(text), content)
 
 
-@primitive.reads
 def _describes(data, flavor):
     return (data['flavor'][primitive.DATA]['id'] == flavor.id and
             aliases(data) == _aliases_of_flavor(flavor))
 
 
-def _image(data):
+def image_of(data):
+    """Return the id of the image in a request spec, or None.
+
+    :param data: its fields, as of primitive.data()
+    """
     image = data.get('image')
     return image and image[primitive.DATA].get('id')
 

@@ -36,7 +36,7 @@ class InstanceMapping(stock.InstanceMapping):
     def save(self):
         """As Nova's of nova/objects/instance_mapping.py, and land the server.
 
-        :raises: as landing.land()
+        :raises: InstanceMappingNotFound if the server was deleted meanwhile
         """
         cell = ('cell_mapping' in self.obj_what_changed() and
                 self.cell_mapping)

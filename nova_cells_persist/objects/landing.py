@@ -53,15 +53,14 @@ def land(context, instance_uuid, cell, save_mapping):
         # Not all there is: written while the server landed, by who died
         # before catch_up(). Nova's row, the record, has what they say.
         waiting = [] if _remove_waiting(context, instance_uuid) else False
-    left, rows = None, waiting
-    if waiting == []:
-        left = _cell_of(context, instance_uuid)
-        if left and left.uuid == cell.uuid:
-            return save_mapping()
-        rows = left and _take(cells.targeted(context, left), instance_uuid)
-    if False in (waiting, left):
-        # Where they are is not known. They land with the next save.
+    if waiting is False:
+        return save_mapping()   # and they land with the next save
+    left = None if waiting else _cell_of(context, instance_uuid)
+    if left is False or left and left.uuid == cell.uuid:
+        # Where they are is not known, or there already.
         return save_mapping()
+    rows = waiting or left and _take(cells.targeted(context, left),
+                                     instance_uuid)
     cctxt = cells.targeted(context, cell)
     landed = (_put(cctxt, instance_uuid, rows) if rows else
               _adopt(cctxt, instance_uuid))
@@ -76,7 +75,7 @@ def land(context, instance_uuid, cell, save_mapping):
         if landed:
             _remove(cctxt, [instance_uuid])
         raise
-    if landed and rows and left is not None:
+    if left and landed and rows:
         _remove(cells.targeted(context, left), [instance_uuid],
                 functools.partial(db_spec.delete, last=rows[-1]['revision']))
 
@@ -122,15 +121,7 @@ _cells_of = cells.fail_softly('finding its cell', of_api=True)(
 def _waiting(context, instance_uuid):
     """Return copies of the revisions that stand in the API database."""
     with database.api_reader(context) as session:
-        return _copies(session, instance_uuid)
-
-
-def _copies(session, instance_uuid):
-    rows = [dict(row._mapping)
-            for row in db_spec.revisions(session, instance_uuid)]
-    for row in rows:
-        del row['id']
-    return rows
+        return revision.copies(session, instance_uuid)
 
 
 @cells.fail_softly('its landing')
@@ -159,7 +150,7 @@ def _adopt(context, instance_uuid):
 @cells.fail_softly('reading its revisions')
 def _take(context, instance_uuid):
     with database.reader(context) as session:
-        return _copies(session, instance_uuid)
+        return revision.copies(session, instance_uuid)
 
 
 @cells.fail_softly('its landing')
@@ -194,17 +185,19 @@ def home(context, instance_uuid):
 
     :returns: a Home; None if that database, or which it is, cannot be read
     """
-    mark = (0, False)
     if not database.is_api(context):
         mark = revision.newest_mark(context, instance_uuid)
-    if mark and not mark[0]:
-        cell = _cell_of(context, instance_uuid)
-        if cell is False:
+        if mark is False:
             return None
-        context = cells.targeted(context, cell)
-        if cell is not None:
-            _land_late(context, instance_uuid)
-        mark = revision.newest_mark(context, instance_uuid)
+        if mark[0]:
+            return Home(context, *mark)
+    cell = _cell_of(context, instance_uuid)
+    if cell is False:
+        return None
+    context = cells.targeted(context, cell)
+    if cell is not None:
+        _land_late(context, instance_uuid)
+    mark = revision.newest_mark(context, instance_uuid)
     return Home(context, *mark) if mark else None
 
 

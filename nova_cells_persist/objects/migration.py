@@ -29,6 +29,7 @@ class Migration(stock.Migration):
 
     @base.remotable
     def save(self):
+        """As Nova's; a move in error takes back what was saved for it."""
         failed = ('status' in self.obj_what_changed() and
                   self.status == 'error' and
                   self.migration_type in _MOVE_TYPES)

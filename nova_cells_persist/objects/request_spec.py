@@ -363,7 +363,7 @@ def _on_top_of(current, mine, fields, dropped, instance_uuid):
         writer has saved meanwhile in other fields stays
     :param dropped: the names of the fields that he has deleted
     """
-    if current is None:   # Nova's own statement will say so
+    if current is None:   # in a cell that has none; else it is refused
         return mine
     try:
         return primitive.reapply(current, mine, fields, dropped)

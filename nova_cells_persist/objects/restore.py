@@ -56,10 +56,6 @@ MOVING = RESIZING | REBUILDING
 #: In these a server that was offloaded is on its way back.
 UNSHELVING = frozenset([task_states.UNSHELVING, task_states.SPAWNING])
 
-#: Servers in these have no contract that could be told from them.
-_NOT_THERE = frozenset([vm_states.BUILDING, vm_states.DELETED,
-                        vm_states.SOFT_DELETED])
-
 #: How long nova-api may take from what it saves of an unshelve until it says
 #: in the server's row that it is being unshelved.
 SAVED = datetime.timedelta(seconds=10) + contract.CLOCKS
@@ -94,21 +90,18 @@ def _never_failing(function):
 
 
 @_never_failing
-def restore(context, instance_uuid, failed=None):
+def restore(context, instance_uuid, failed=lambda history, instance: None):
     """Make the persisted request spec describe the server as it is.
 
     Does nothing while the server is moving, or if there is nothing to do.
 
-    :param failed: the number of a revision to take back, or a function of
-        the revisions and the instance that returns it, or None
+    :param failed: a function of the revisions and the Instance; it returns
+        the number of the revision to take back, or None
     """
     seen = look(context, instance_uuid)
     instance = seen and _instance(seen.home, instance_uuid)
-    if not instance or _moving(seen.home, instance):
-        return
-    if callable(failed):
-        failed = failed(seen.history, instance)
-    settle(seen, instance, failed)
+    if instance and not _moving(seen.home, instance):
+        settle(seen, instance, failed(seen.history, instance))
 
 
 def of_unshelve(history, instance):
@@ -151,7 +144,8 @@ def restore_refused(context, instance_uuid, move):
     :param move: the Operation
     """
     if move.revision:
-        restore(context, instance_uuid, move.revision)
+        restore(context, instance_uuid,
+                lambda history, instance: move.revision)
     elif move.saved:
         # Its cell could not be told of it. Nova's row is as it was.
         record.write(context, instance_uuid, lambda text: text and (
@@ -191,8 +185,6 @@ def settle(seen, instance, failed=None):
     """
     uuid = instance.uuid
     home, history, persisted = seen
-    if not history and database.is_cell_level():
-        return
     if _restored(persisted, history, instance, failed) is None:
         return   # as nearly always, and no row was locked
 
@@ -219,7 +211,7 @@ def _restored(text, history, instance, failed):
     """Return what is to be persisted in place of text, None to leave it."""
     if text is None:   # whoever reads the row will rebuild it
         return None
-    if instance.vm_state in _NOT_THERE:
+    if instance.vm_state in contract.NOT_THERE:
         return None
     wanted = contract.restored(text, history, instance, instance.flavor,
                                failed)

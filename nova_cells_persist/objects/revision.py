@@ -105,6 +105,18 @@ def history(context, instance_uuid):
         return db_spec.revisions(session, instance_uuid)
 
 
+def copies(session, instance_uuid):
+    """Return the revisions of a server, to be inserted elsewhere.
+
+    :returns: a list of dicts, as of row(), oldest first
+    """
+    rows = [dict(one._mapping)
+            for one in db_spec.revisions(session, instance_uuid)]
+    for one in rows:
+        del one['id']
+    return rows
+
+
 #: As history(); False if the database cannot be read.
 history_if_read = cells.fail_softly('reading its revisions')(history)
 
@@ -186,7 +198,7 @@ def follow(context, instance_uuid, number, text, event):
     :param text: the JSON that was written there
     :returns: the number of the revision that has this content; None if there
         is none: another writer's is in Nova's row by now, that is damaged, or
-        the server was deleted
+        the server was deleted; False if the database fails
     """
     try:
         _append(context, row(instance_uuid, number + 1, event, text))

@@ -24,10 +24,6 @@ from nova_cells_persist.objects import damage
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import codes
 
-# Servers in these have not yet, or not any more, what a request spec says.
-_NOT_THERE = frozenset([vm_states.BUILDING, vm_states.DELETED,
-                        vm_states.SOFT_DELETED])
-
 
 def find(case, instance):
     """Return what is wrong with the two sides of a request spec.
@@ -82,23 +78,18 @@ def _copy(case, instance, text):
         if found:
             return found
     if not instance.pending:
-        return [] if same else [codes.Finding(
-            codes.STALE_COPY, case.uuid,
-            'revision %d in %s is not what request_specs has' % (
-                instance.revision, case.named(case.cell)),
-            'write the request spec as a new one', (case.cell,))]
+        return [] if same else [_of_revision(
+            case, instance, codes.STALE_COPY,
+            'is not what request_specs has',
+            'write the request spec as a new one')]
     if same or instance.base_digest == digest:
-        return [codes.Finding(
-            codes.PENDING_REVISION, case.uuid,
-            'revision %d in %s is pending' % (
-                instance.revision, case.named(case.cell)),
-            'write it to request_specs', (case.cell,))]
-    return [codes.Finding(
-        codes.CONFLICTING_REVISION, case.uuid,
-        'revision %d in %s is pending, and request_specs has changed since'
-        % (instance.revision, case.named(case.cell)),
-        'let request_specs win; the revision stays in the history',
-        (case.cell,))]
+        return [_of_revision(
+            case, instance, codes.PENDING_REVISION, 'is pending',
+            'write it to request_specs')]
+    return [_of_revision(
+        case, instance, codes.CONFLICTING_REVISION,
+        'is pending, and request_specs has changed since',
+        'let request_specs win; the revision stays in the history')]
 
 
 def _damaged(case, instance, text):
@@ -121,11 +112,16 @@ def _unreadable_spec(case, instance):
 
 
 def _unreadable_copy(case, instance):
+    return _of_revision(case, instance, codes.UNREADABLE_COPY,
+                        'cannot be read',
+                        'write the request spec as a new one')
+
+
+def _of_revision(case, instance, code, what, repair):
     return codes.Finding(
-        codes.UNREADABLE_COPY, case.uuid,
-        'revision %d in %s cannot be read' % (
-            instance.revision, case.named(case.cell)),
-        'write the request spec as a new one', (case.cell,))
+        code, case.uuid, 'revision %d in %s %s' % (
+            instance.revision, case.named(case.cell), what),
+        repair, (case.cell,))
 
 
 def _differences(case, instance, data):
@@ -181,7 +177,7 @@ def differing(data, instance, case):
     :returns: a list of the fields that ``spec sync`` takes
     """
     if (instance.task_state is not None or not instance.was_launched or
-            instance.vm_state in _NOT_THERE):
+            instance.vm_state in contract.NOT_THERE):
         return []
     found = _of_flavor(data, case.flavor or instance.instance_type_id)
     zone = data.get('availability_zone')
@@ -189,9 +185,8 @@ def differing(data, instance, case):
     if (zone and instance.vm_state != vm_states.SHELVED_OFFLOADED and
             (case.zone or instance.availability_zone or zone) != zone):
         found.append('az')
-    image = data.get('image')
-    if contract.tells_image(instance, data) and instance.image_ref != (
-            image and image[primitive.DATA].get('id')):
+    if (contract.tells_image(instance, data) and
+            instance.image_ref != contract.image_of(data)):
         found.append('image')
     claimed = data.get('instance_group')
     if case.group and case.group != (

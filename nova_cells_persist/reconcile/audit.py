@@ -13,7 +13,7 @@
 """Goes through all servers of all databases, in the order of their uuids.
 
 Nothing is written, no transaction is longer than a page, and what is held in
-memory is one page of each stream, however many servers there are.
+memory is two pages of each stream, however many servers there are.
 """
 
 import collections
@@ -30,10 +30,10 @@ from sqlalchemy import exc as sa_exc
 from nova.compute import vm_states
 from nova import objects
 
+from nova_cells_persist.db import cell_mapping
 from nova_cells_persist.db import census
 from nova_cells_persist.db import database
 from nova_cells_persist.db import instance as db_instance
-from nova_cells_persist.db import migration
 from nova_cells_persist import exception
 from nova_cells_persist.objects import contract
 from nova_cells_persist.reconcile import agreement
@@ -82,7 +82,8 @@ class Cloud:
         self.context = context
         self._landed_before = landed_before
         with answers.opening(database.API_DATABASE):
-            self.cells = {cell.id: cell for cell in migration.cells(context)}
+            self.cells = {cell.id: cell
+                          for cell in cell_mapping.get_all(context)}
         self._places = [Place(None, database.API_DATABASE, None, census.API)]
         self._places += [
             Place(cell.id, database.name_of(cell), cell, census.CELL)
@@ -107,7 +108,7 @@ class Cloud:
 
         :raises: UnknownCell
         """
-        return migration.cell_named(self.cells.values(), name)
+        return cell_mapping.named(self.cells.values(), name)
 
     def name_of(self, cell):
         """Return what the database of a cell is called.

@@ -17,6 +17,7 @@ Only what a server keeps, under the names of the request spec's fields.
 
 from typing import Any
 
+from nova_cells_persist.db import database
 from nova_cells_persist.objects import contract
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.reconcile import fields
@@ -52,8 +53,7 @@ def of_instance(instance, group, claimed, data):
 
     :param instance: an Instance with its flavor and PCI requests
     :param group: the InstanceGroup that it is a member of, None, or UNKNOWN
-    :param claimed: as of of_spec(); a server for which no availability zone
-        was asked may be in any
+    :param claimed: as of of_spec()
     :param data: the fields of the request spec
     """
     flavor = primitive.dumps({primitive.DATA: {
@@ -64,13 +64,26 @@ def of_instance(instance, group, claimed, data):
     found['instance_group.uuid'] = (
         claimed['instance_group.uuid'] if group is UNKNOWN
         else group and group.uuid)
-    found['availability_zone'] = (
-        claimed['availability_zone'] and
-        contract.zone(instance._context, instance))
+    found['availability_zone'] = zone(instance, claimed['availability_zone'])
     found.update(_of_aliases({
         'pci_requests': instance.pci_requests and
         instance.pci_requests.obj_to_primitive()}))
     return found
+
+
+def zone(instance, asked):
+    """Return the availability zone that a request spec should ask for.
+
+    A server for which none was asked may be in any. One that is on no host is
+    in none, and which one a host is in stands in the API database, which the
+    conductor of a cell does not know: what was asked for is right then.
+
+    :param instance: an Instance
+    :param asked: the one that it asks for, or None
+    """
+    if not asked or not instance.host or database.is_cell_level():
+        return asked
+    return contract.zone(instance._context, instance)
 
 
 def _of_flavor(flat):

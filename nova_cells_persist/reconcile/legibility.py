@@ -15,6 +15,7 @@
 import contextlib
 
 from nova_cells_persist import exception
+from nova_cells_persist.objects import revision as revisions
 
 
 def error(instance_uuid, database, revision, reason):
@@ -25,9 +26,7 @@ def error(instance_uuid, database, revision, reason):
     :param reason: an exception
     """
     if revision is None:
-        return exception.UnreadableSpec(
-            table='request_specs', database=database,
-            instance_uuid=instance_uuid, reason=reason)
+        return revisions.unreadable(instance_uuid, reason)
     return exception.UnreadableRevision(
         table='request_spec', database=database, revision=revision,
         instance_uuid=instance_uuid, reason=reason)

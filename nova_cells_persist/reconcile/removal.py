@@ -29,6 +29,11 @@ from nova_cells_persist.reconcile import codes
 
 
 def of_everything(cloud, case, finding, entry):
+    """Remove what the API database and placement have, and all copies.
+
+    The repair of a server that no cell has; arguments and what is returned
+    are those of every repair, see repair.py.
+    """
     allocated = allocations.get(cloud.context, case.uuid)
     entry.begin(**_noted(allocated))
     return _remove_rows(cloud, case, allocated)
@@ -69,6 +74,7 @@ def _remove_rows(cloud, case, allocated):
 
 
 def of_build(cloud, case, finding, entry):
+    """Remove both rows of a build; its server has landed."""
     entry.begin()
     with database.api_writer(cloud.context) as session:
         db_build.delete_all(session, [case.uuid])
@@ -76,6 +82,10 @@ def of_build(cloud, case, finding, entry):
 
 
 def of_spare(cloud, case, finding, entry):
+    """Delete a server from the cell that it is not mapped to.
+
+    :raises: SharedDatabase if the two cells have the very same rows
+    """
     require_two(cloud, case, case.cell, finding.cells[0])
     begin_deletion(cloud, case.uuid, finding.cells, entry)
     if not delete_instance(cloud, case.uuid, finding.cells[0],
@@ -91,6 +101,12 @@ def require_two(cloud, case, home, other):
 
 
 def begin_deletion(cloud, uuid, cells, entry, **more):
+    """Write to the undo file what is about to be deleted from cells.
+
+    :param cells: their ids
+    :param entry: a journal.Entry
+    :param more: what else the entry has
+    """
     entry.begin(gone={
         cloud.cells[cell].uuid: _of_instance(cloud, uuid, cell)
         for cell in cells}, **more)
@@ -120,6 +136,7 @@ def delete_instance(cloud, uuid, cell, hosted=True):
 
 
 def of_copies(cloud, case, finding, entry):
+    """Remove the revisions in the cells that do not have the server."""
     entry.begin()
     for cell in finding.cells:
         _delete_copies(cloud, case.uuid, cell)

@@ -77,11 +77,11 @@ def _mend_all(cloud, uuid, wanted, since, journal, done):
         found = [finding for finding in cloud.findings(case)
                  if finding.code in wanted]
         for finding in found:
-            if done.get(_key(finding)) is not None:
-                # It has been mended, and is there again.
+            if _key(finding) in done:
+                # There again: if it counted as mended, it is not.
+                _, reason = done[_key(finding)]
                 done[_key(finding)] = finding, (
-                    done[_key(finding)][1] or exception.NotMended(
-                        evidence=finding.evidence))
+                    reason or exception.NotMended(evidence=finding.evidence))
         found = [each for each in found if _key(each) not in done]
         if not found:
             break
@@ -291,8 +291,7 @@ def _move_copies(cloud, case, finding, entry):
 
 def _move_from(context, cloud, case):
     with database.reader(context) as session:
-        moved = [dict(row._mapping) for row in
-                 db_spec.revisions(session, case.uuid)]
+        moved = revision.copies(session, case.uuid)
     with cloud.writing(case.cell, case.uuid) as session:
         there = {row.revision for row in
                  db_spec.revisions(session, case.uuid)}
@@ -300,8 +299,6 @@ def _move_from(context, cloud, case):
         # Nova's tells what is true, as ever.
         moved = [row for row in moved if row['revision'] not in there and
                  (not there or row['revision'] < max(there))]
-        for row in moved:
-            del row['id']
         if moved:
             db_spec.insert(session, moved)
     with database.writer(context) as session:

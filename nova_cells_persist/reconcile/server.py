@@ -61,13 +61,10 @@ class Server:
         self.instance_uuid = instance_uuid
         self.cell = self.nova_spec = None
         self.revisions: list[Revision] = []
-        if database.is_cell_level():
-            self._read_revisions(context, database.OWN_DATABASE)
-        else:
+        if not database.is_cell_level():
             self._read_api(context)
-            if self.cell is not None:
-                self._read_revisions(answers.targeted(context, self.cell),
-                                     database.name_of(self.cell))
+        if self._has_home():
+            self._read_revisions(*self._home(context))
         if self.nova_spec is None and not self.revisions:
             raise exception.UnknownServer(instance_uuid=instance_uuid)
         self.revisions.sort(key=lambda each: each.row.revision)
@@ -94,12 +91,10 @@ class Server:
             cell)
         :raises: NoInstance if it is in no cell, UnreadableRow, DatabaseError
         """
-        own = database.is_cell_level()
-        if not own and self.cell is None:
+        if not self._has_home():
             raise exception.NoInstance(instance_uuid=self.instance_uuid,
                                        database='database of any cell')
-        name = database.OWN_DATABASE if own else database.name_of(self.cell)
-        cctxt = context if own else answers.targeted(context, self.cell)
+        name, cctxt = self._home(context)
         try:
             with answers.of(name):
                 instance = objects.Instance.get_by_uuid(
@@ -113,7 +108,7 @@ class Server:
             raise exception.UnreadableRow(
                 table='instances or instance_extra', database=name,
                 instance_uuid=self.instance_uuid, reason=exc)
-        return instance, facts.UNKNOWN if own else self._group(context)
+        return instance, self._group(context)
 
     def task(self, context):
         """Return the task of it that runs, None if none does.
@@ -121,16 +116,26 @@ class Server:
         :param context: an admin context, not targeted
         :raises: DatabaseError
         """
-        own = database.is_cell_level()
-        if not own and self.cell is None:
+        if not self._has_home():
             return None
-        name = database.OWN_DATABASE if own else database.name_of(self.cell)
-        cctxt = context if own else answers.targeted(context, self.cell)
+        name, cctxt = self._home(context)
         with answers.session(name, database.reader, cctxt) as session:
             found = db_instance.task(session, self.instance_uuid)
         return found and found.task_state
 
+    def _has_home(self):
+        return database.is_cell_level() or self.cell is not None
+
+    def _home(self, context):
+        """Return (its name, a context for it) of the database it is in."""
+        if database.is_cell_level():
+            return database.OWN_DATABASE, context
+        return (database.name_of(self.cell),
+                answers.targeted(context, self.cell))
+
     def _group(self, context):
+        if database.is_cell_level():
+            return facts.UNKNOWN
         try:
             with answers.of(database.API_DATABASE):
                 return objects.InstanceGroup.get_by_instance_uuid(
@@ -144,9 +149,9 @@ class Server:
         with answers.session(database.API_DATABASE, database.api_reader,
                              context) as session:
             self.nova_spec = db_spec.nova_spec(session, self.instance_uuid)
-        self._read_revisions(context, database.API_DATABASE)
+        self._read_revisions(database.API_DATABASE, context)
 
-    def _read_revisions(self, context, name):
+    def _read_revisions(self, name, context):
         with answers.session(name, database.reader, context) as session:
             self.revisions += [
                 Revision(row, name) for row in

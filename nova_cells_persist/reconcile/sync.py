@@ -34,9 +34,8 @@ def _pci(data, instance, group):
 
 
 def _zone(data, instance, group):
-    asked = data.get('availability_zone')
-    return {'availability_zone':
-            asked and contract.zone(instance._context, instance) or asked}
+    return {'availability_zone': facts.zone(
+        instance, data.get('availability_zone'))}
 
 
 def _image(data, instance, group):

@@ -20,6 +20,7 @@ import warnings
 import fixtures
 from oslo_config import cfg
 from oslo_db import exception as db_exc
+from oslo_db.sqlalchemy import enginefacade
 from oslo_serialization import jsonutils
 import sqlalchemy as sa
 
@@ -166,11 +167,14 @@ class PluggedMixin:
         facade = self.engine_facade(cell)
         connection = CONF.api_database.connection
         CONF.set_override('connection', None, group='api_database')
+        put_back = api_db_api.context_manager.patch_factory(
+            enginefacade.transaction_context())
         try:
             with fixtures.MonkeyPatch('nova.db.main.api.get_context_manager',
                                       lambda context: facade):
                 yield nova_context.get_admin_context()
         finally:
+            put_back()
             CONF.clear_override('connection', group='api_database')
             self.assertEqual(connection, CONF.api_database.connection)
 

@@ -170,9 +170,8 @@ class NumaPciTestCase(base.PluggedMixin, libvirt_base.ServersTestBase):
                 return cast(client, context, method, **kwargs)
             try:
                 client.call(context, method, **kwargs)
-            except Exception:
-                LOG.info('%s() has failed after its cast', method,
-                         exc_info=True)
+            except Exception as exc:
+                LOG.warning('%s() has failed after its cast: %r', method, exc)
 
         self.useFixture(fixtures.MonkeyPatch(
             'oslo_messaging.rpc.client._BaseCallContext.cast', cast_and_wait))

@@ -35,6 +35,7 @@ import fixtures
 import sqlalchemy as sa
 
 from nova_cells_persist.cmd import status
+from nova_cells_persist import conf
 
 from tests.functional import command
 from tests import pages
@@ -126,7 +127,7 @@ class TerminalMixin(command.CommandMixin):
         status._outcome.cache_clear()
         with contextlib.redirect_stdout(stdout), fixtures.MonkeyPatch(
                 'nova_cells_persist.cmd.status._drivers',
-                lambda: [status.DRIVER]), fixtures.MonkeyPatch(
+                lambda: [conf.DRIVER]), fixtures.MonkeyPatch(
                     'nova_cells_persist.cmd.status._empty_cells',
                     list), fixtures.MonkeyPatch(
                     'oslo_upgradecheck.upgradecheck.CONF',

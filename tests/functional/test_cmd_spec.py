@@ -266,6 +266,26 @@ class SpecTestCase(command.CommandMixin, base.CloudTestCase):
         self.assertEqual('request_spec, database of this cell',
                          shown['stored in'])
 
+    def test_zone_in_the_conductor_of_a_cell(self):
+        # Which one a host is in stands in the API database.
+        server_id = self.boot(host='host1')['id']
+        self.save(server_id, availability_zone='elsewhere')
+        self.assertEqual(['availability_zone'], list(self.differs(server_id)))
+        with self.cell_level('cell1'):
+            self.assertEqual({}, self.differs(server_id))
+            self.assertEqual('Nothing differs.\n',
+                             self.done('sync', server_id))
+        self.assertEqual('Changed: az.\n', self.done('sync', server_id))
+
+    def test_zone_of_one_that_is_on_no_host(self):
+        self.flags(shelved_offload_time=0)
+        server = self.boot(host='host1')
+        self.save(server['id'], availability_zone='nova')
+        self._shelve_server(server)
+        self.assertEqual({}, self.differs(server['id']))
+        self.assertEqual('Nothing differs.\n',
+                         self.done('sync', server['id']))
+
     def test_unreadable(self):
         server = self.boot(host='host1')
         self.execute("UPDATE request_specs SET spec = '{' "

@@ -146,18 +146,24 @@ class StatusTestCase(command.CommandMixin, base.CloudTestCase):
         self.assertIn('"--empty-cell cell2"', stderr)
 
     def test_not_safe_to_remove(self):
-        with self.cell_level('cell1') as context:
-            spec = self.spec(self.ids[0], context)
-            spec.num_instances = 2
-            spec.save()
+        for server_id, cell in zip(self.ids, ('cell1', 'cell2')):
+            with self.cell_level(cell) as context:
+                spec = self.spec(server_id, context)
+                spec.num_instances = 2
+                spec.save()
+        self.execute('UPDATE request_specs SET spec = REPLACE(spec, :old, '
+                     ':new) WHERE instance_uuid = :uuid', uuid=self.ids[1],
+                     old='"num_instances":1', new='"num_instances":3')
         self.flags(mirror_build_requests=False, group='cells_persist')
         with self.held_builds():
             self.accept()
             found = self.check(1, everywhere=True)
         self.assertEqual(['Safe to remove'], list(found))
         details = found['Safe to remove'].replace('\n ', '')
-        self.assertIn('1 build-without-mirror, 1 pending-revision', details)
-        self.assertIn('heal --yes', details)
+        self.assertIn('1 build-without-mirror, 1 conflicting-revision, '
+                      '1 pending-revision', details)
+        self.assertIn('heal missing-spec unreadable-spec pending-revision '
+                      'conflicting-revision --yes', details)
 
     def test_mirror_is_off(self):
         self.flags(mirror_build_requests=False, group='cells_persist')

@@ -696,10 +696,13 @@ class CellLevelTest(RestoreTestCase):
         self.settled(server, 'VERIFY_RESIZE')
         self.assert_flavor(server, 0)
 
-    def save_resize(self, server):
+    def flavor(self, number):
+        return objects.Flavor.get_by_flavor_id(
+            self.context, self.flavors[number]['id'])
+
+    def save_resize(self, server, flavor=None):
         spec = self.spec(server['id'])
-        spec.flavor = objects.Flavor.get_by_flavor_id(
-            self.context, self.flavors[1]['id'])
+        spec.flavor = flavor or self.flavor(1)
         spec.save()
 
     def test_super_conductor_saves_later(self):
@@ -735,13 +738,14 @@ class CellLevelTest(RestoreTestCase):
     def test_another_move_has_begun(self):
         """The failure of the first does not void what the second saves."""
         server = self.boot(host='host1')
+        flavor = self.flavor(1)   # which the conductor of a cell cannot read
         with self.cell_level('cell1') as context:
             instance = self.instance(server, context)
             first = self.migration(context, instance)
             self.migration(context, instance)
             instance.task_state = 'resize_prep'
             instance.save()
-            self.save_resize(server)
+            self.save_resize(server, flavor)
             first.status = 'error'
             first.save()
         self.assert_events(server, 'create', 'save')

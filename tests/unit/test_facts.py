@@ -10,6 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
+import fixtures
 from oslo_serialization import jsonutils
 from oslotest import base
 
@@ -69,10 +70,19 @@ class FactsTestCase(base.BaseTestCase):
                 vcpus=2, extra_specs={'c': 'd'})))
 
     def test_zone_counts_if_one_was_asked_for(self):
+        for function, stand_in in (
+                ('objects.contract.zone',
+                 lambda context, instance: instance.availability_zone),
+                ('db.database.is_cell_level', lambda: False)):
+            self.useFixture(fixtures.MonkeyPatch(
+                'nova_cells_persist.' + function, stand_in))
+        self.assertEqual([], self.differing(host='h'))
         self.spec.availability_zone = 'z'
-        self.assertEqual([], self.differing())
-        self.assertEqual(['availability_zone'],
-                         self.differing(availability_zone='other'))
+        self.assertEqual([], self.differing(host='h'))
+        self.assertEqual(['availability_zone'], self.differing(
+            host='h', availability_zone='other'))
+        # As Nova leaves it of one that was offloaded.
+        self.assertEqual([], self.differing(availability_zone='other'))
 
     def test_from_a_volume(self):
         self.spec.image = objects.ImageMeta()
