@@ -187,14 +187,15 @@ class MovesTest(numa_pci.NumaPciTestCase):
     def test_all_that_is_drawn_can_happen(self):
         # What is drawn comes to what the state of the server and the weights
         # of the hosts allow: that no point is out of reach is seen here.
-        # Each on a server of its own: what comes after a failed move may fail
-        # too, and early, as Nova's books are wrong then.
-        for failure in MOVE_FAILURES + (None,):
-            with self.a_server() as moves:
-                moves.resize(flavor='numa_pci', failure=failure,
-                             saved_first=failure != 'save', reverted=False,
-                             revert_failure=None)
-                moves.make_ready()
+        with self.a_server() as moves:
+            for failure in MOVE_FAILURES + (None,):
+                moves.resize(
+                    flavor='numa_pci' if failure else 'numa', failure=failure,
+                    saved_first=failure != 'save', reverted=False,
+                    revert_failure=None)
+            moves.make_ready()
+        # On a server whose revert has failed the next one fails too, early:
+        # its devices are those of two hosts.
         for failure in REVERT_FAILURES + (None,):
             with self.a_server() as moves:
                 moves.resize(flavor=None, failure=None, reverted=True,
