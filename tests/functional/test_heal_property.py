@@ -314,6 +314,9 @@ class HealTest(base.CloudTestCase):
                              for state in LIVE])
         @hypothesis.example([(state, (name,)) for state, name in zip(
             itertools.cycle(LIVE), sorted(LOSE_NOTHING))])
+        @hypothesis.example([('deleted', (name,))
+                             for name in sorted(LOSE_NOTHING)
+                             if 'deleted' in BREAKAGES[name][1]])
         @hypothesis.given(strategies.lists(a_server, min_size=1, max_size=8))
         def run(chosen):
             made = [(self.world.copy(self.templates[state],
@@ -348,8 +351,11 @@ class HealTest(base.CloudTestCase):
             finding for case in self.cloud.cases()
             if case.uuid != self.states['build']
             for finding in findings.find(case)])
-        for uuid, _, names in made:
-            if LOSE_NOTHING.issuperset(names):
+        for uuid, state, names in made:
+            if LOSE_NOTHING.issuperset(names) and not (
+                    # What a cell has of a deleted server goes if it is not
+                    # that server's: it would never be archived there.
+                    state == 'deleted' and 'copy in the wrong cell' in names):
                 self.assertEqual(_said(whole[uuid], names),
                                  _said(after[uuid], names), names)
         if not journal.has_changes:
