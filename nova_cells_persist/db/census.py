@@ -41,23 +41,26 @@ _SERVICES = main_models.Service.__table__
 #: map_instances has come.
 _MARKER = 'INSTANCE_MIGRATION_MARKER'
 
-#: ``select`` is the statement. Every row begins with a uuid, and has
-#: ``recent``: whether it was written after the time that is given.
-Stream = collections.namedtuple('Stream', 'name select')
+#: ``select`` is the statement, ``row`` what its rows are: a namedtuple, whose
+#: attributes are looked up ten times as fast as those of SQLAlchemy's Row.
+#: Every row begins with a uuid, and has ``recent``: whether it was written
+#: after the time that is given.
+Stream = collections.namedtuple('Stream', 'name select row')
 
 
-def page(session, stream, after, until, since, limit):
+def page(session, stream, after, until, limit, since=None, landed=None):
     """Return the next rows of a stream.
 
     :param after: the uuid after which they begin
     :param until: the last uuid
-    :param since: a datetime; what was written later is recent
     :param limit: of the number of rows
-    :returns: a list of rows
+    :param since: a datetime; what was written later is recent
+    :param landed: a datetime; what was mapped later may be landing
+    :returns: a list of stream.row
     """
-    return session.connection().execute(
+    return list(map(stream.row._make, session.connection().execute(
         stream.select, {'after': after, 'until': until, 'since': since,
-                        'number': limit}).fetchall()
+                        'landed': landed, 'number': limit})))
 
 
 def mapped_cells(session):
@@ -104,7 +107,8 @@ def _stream(name, select, key):
     select = (select.where(key > sa.bindparam('after'))
               .where(key <= sa.bindparam('until'))
               .order_by(key).limit(sa.bindparam('number', type_=sa.Integer)))
-    return Stream(name, select)
+    return Stream(name, select, collections.namedtuple(
+        name, select.selected_columns.keys()))
 
 
 def _written(table):
@@ -122,9 +126,14 @@ def _mappings():
     """
     key = _MAPPINGS.c.instance_uuid
     project = sa.func.coalesce(_MAPPINGS.c.project_id, '')
+    # Compared there: to make a datetime of each would take longer than all
+    # else that is read of a mapping.
+    mapped_at = sa.func.coalesce(_MAPPINGS.c.updated_at,
+                                 _MAPPINGS.c.created_at)
+    may_land = mapped_at > sa.bindparam('landed', type_=sa.DateTime)
     return _stream('mapping', sa.select(
         key, _MAPPINGS.c.cell_id, _MAPPINGS.c.queued_for_delete,
-        _MAPPINGS.c.created_at, _MAPPINGS.c.updated_at, _SPECS.c.spec,
+        may_land.label('may_land'), _SPECS.c.spec,
         _recent(*_written(_MAPPINGS), *_written(_SPECS)),
     ).select_from(_MAPPINGS.outerjoin(
         _SPECS, _SPECS.c.instance_uuid == key)

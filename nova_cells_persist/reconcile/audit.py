@@ -162,8 +162,8 @@ class Cloud:
                 for stream in place.streams:
                     # There is no other uuid behind so much of it, but for
                     # those that differ in the last digit.
-                    for row in census.page(reading, stream, uuid[:-1], uuid,
-                                           since, PAGE):
+                    for row in self._page(reading, stream, uuid[:-1], uuid,
+                                          since):
                         if row[0] == uuid:
                             found.add(stream.name, place.cell, row)
         self._look_at_build(found, session)
@@ -194,7 +194,7 @@ class Cloud:
             case.zone = contract.zone(self.context, case.instance)
             found = findings.find(case)
         return [finding for finding in found if not (
-            finding.code == codes.LANDED_BUILD and self._may_land(case))]
+            finding.code == codes.LANDED_BUILD and case.may_land)]
 
     def _look_at_moves(self, case):
         # Few servers are in two cells, or wait to be confirmed.
@@ -213,18 +213,12 @@ class Cloud:
                     move.updated_at or move.created_at) > case.since:
                 case.recent = True
 
-    def _may_land(self, case):
-        return self._landed_before is not None and (
-            case.mapped_at is not None and
-            case.mapped_at > self._landed_before)
-
     def _rows(self, number, place, stream, after, until, since, sleep,
               ahead):
         """Yield (uuid, number, name of the stream, cell, row)."""
         def read(after):
             with self._reading(place) as session:
-                return census.page(session, stream, after, until, since,
-                                   PAGE)
+                return self._page(session, stream, after, until, since)
 
         reading = ahead.submit(read, after)
         while reading is not None:
@@ -234,6 +228,10 @@ class Cloud:
                 reading = ahead.submit(read, page[-1][0])
             for row in page:
                 yield row[0], number, stream.name, place.cell, row
+
+    def _page(self, session, stream, after, until, since):
+        return census.page(session, stream, after, until, PAGE, since,
+                           self._landed_before)
 
     def reading(self, cell):
         """Return a context manager that yields a session, to read.

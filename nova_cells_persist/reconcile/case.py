@@ -14,8 +14,10 @@
 
 import dataclasses
 import datetime
+from typing import Any
 
-from sqlalchemy import engine
+#: Of a Stream of db/census.py, which decides what attributes it has.
+Row = Any
 
 
 @dataclasses.dataclass(slots=True)
@@ -56,16 +58,16 @@ class Case:
 
     uuid: str
     names: dict[int, str] = dataclasses.field(default_factory=dict)
-    mapping: engine.Row | None = None
+    mapping: Row | None = None
     cell: int | None = None
     nova_spec: str | None = None
     group: str | None = None
     waiting: bool = False
-    build: engine.Row | None = None
-    mirror: engine.Row | None = None
+    build: Row | None = None
+    mirror: Row | None = None
     damage: dict[str, Exception] = dataclasses.field(default_factory=dict)
     saved_spec: str | None = None
-    instances: dict[int, engine.Row] = dataclasses.field(default_factory=dict)
+    instances: dict[int, Row] = dataclasses.field(default_factory=dict)
     flavor: int | None = None
     zone: str | None = None
     moves: dict[int, str | None] = dataclasses.field(default_factory=dict)
@@ -98,7 +100,7 @@ class Case:
             setattr(self, name, row)
 
     @property
-    def instance(self) -> engine.Row | None:
+    def instance(self) -> Row | None:
         """The instance in that cell, None if it is not there."""
         return None if self.cell is None else self.instances.get(self.cell)
 
@@ -110,14 +112,9 @@ class Case:
                     self.mirror or self.instances or self.strays)
 
     @property
-    def mapped_at(self) -> datetime.datetime | None:
-        """When it was mapped to its cell at the latest, a datetime.
-
-        None if it is not mapped.
-        """
-        if self.mapping is None:
-            return None
-        return self.mapping.updated_at or self.mapping.created_at
+    def may_land(self) -> bool:
+        """Whether it was mapped so lately that it may be landing."""
+        return bool(self.mapping and self.mapping.may_land)
 
     @property
     def in_flight(self) -> bool:

@@ -58,9 +58,10 @@ def _was_deleted_as_build(case):
     has written the server into a cell by then would see that, and delete it;
     if only the build was lost, the mapping has no mark.
     """
+    if not (case.mapping and case.mapping.queued_for_delete):
+        return False   # as nearly always
     alive = [case.instances[cell] for cell in case.alive()]
-    return bool(alive and case.mapping is not None and
-                case.mapping.queued_for_delete and not case.in_flight and
+    return bool(alive and not case.in_flight and
                 all(_is_stuck(each) and not each.was_launched
                     for each in alive))
 
