@@ -24,7 +24,7 @@ from oslo_config import cfg
 
 from nova_cells_persist import exception
 
-#: What that group has for ``driver``.
+#: What the group of the options has for ``driver``: see config_driver.py.
 DRIVER = 'nova_cells_persist'
 
 GROUP = cfg.OptGroup(
