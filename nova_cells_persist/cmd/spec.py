@@ -72,7 +72,7 @@ def _spec(server, number):
     if number is None and server.nova_spec is not None:
         return server.nova_spec, {
             'stored in': 'request_specs, %s' % database.API_DATABASE
-        }, legibility.of(server.instance_uuid, database.API_DATABASE)
+        }, legibility.of_nova_row(server.instance_uuid)
     found = (server.revisions[-1] if number is None
              else server.revision(number))
     return found.row.spec, {

@@ -33,14 +33,6 @@ LOG = logging.getLogger(__name__)
 #: How many rows may be left of servers that are gone.
 ORPHANS = 100
 
-#: What is said of a row that is damaged.
-DAMAGED = (codes.UNREADABLE_SPEC, codes.UNREADABLE_COPY,
-           codes.UNREADABLE_BUILD)
-
-#: What the plugin knows of a server, and Nova's row does not.
-KEPT_HERE = (codes.MISSING_SPEC, codes.UNREADABLE_SPEC,
-             codes.PENDING_REVISION, codes.CONFLICTING_REVISION)
-
 #: Builds that Nova has no row of, which is nothing wrong.
 WITHOUT_MIRROR = 'build-without-mirror'
 
@@ -124,9 +116,11 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def _readable(self):
         return self._findings(
-            '%%(number)d rows cannot be read (%%(what)s). See "nova-cells-'
-            'persist audit"; "heal %s --yes" mends it.' % ' '.join(DAMAGED),
-            DAMAGED, upgradecheck.Code.FAILURE)
+            '%(number)d rows cannot be read (%(what)s). See "nova-cells-'
+            'persist audit"; "heal %(codes)s --yes" mends it.',
+            (codes.UNREADABLE_SPEC, codes.UNREADABLE_COPY,
+             codes.UNREADABLE_BUILD),
+            upgradecheck.Code.FAILURE)
 
     def _orphans(self):
         return self._findings(
@@ -136,18 +130,23 @@ class Checks(upgradecheck.UpgradeCommands):
 
     def _removable(self):
         return self._findings(
-            'Nova without the plugin would not know what %%(number)d servers '
-            'have (%%(what)s). Run "nova-cells-persist heal %s --yes" before '
-            'the plugin is removed, and wait for builds that Nova has no row '
-            'of, or one that it cannot read.' % ' '.join(KEPT_HERE),
-            KEPT_HERE + (WITHOUT_MIRROR, UNREADABLE_MIRROR),
+            'Nova without the plugin would not know what %(number)d servers '
+            'have (%(what)s). Run "nova-cells-persist heal %(codes)s --yes" '
+            'before the plugin is removed, and wait for builds that Nova has '
+            'no row of, or one that it cannot read.',
+            (codes.MISSING_SPEC, codes.UNREADABLE_SPEC,
+             codes.PENDING_REVISION, codes.CONFLICTING_REVISION,
+             WITHOUT_MIRROR, UNREADABLE_MIRROR),
             upgradecheck.Code.WARNING)
 
     def _findings(self, text, wanted, code, allowed=0):
         found = _counts()
         number = sum(found[each] for each in wanted)
         return _result(number > allowed and text % {
-            'number': number, 'what': ', '.join(
+            'number': number,
+            'codes': ' '.join(each for each in wanted
+                              if each in codes.MEANINGS),
+            'what': ', '.join(
                 '%d %s' % (found[each], each) for each in sorted(wanted)
                 if found[each])}, code)
 

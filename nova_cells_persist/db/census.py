@@ -48,14 +48,14 @@ _MARKER = 'INSTANCE_MIGRATION_MARKER'
 Stream = collections.namedtuple('Stream', 'name select row')
 
 
-def page(session, stream, after, until, limit, since=None, landed=None):
+def page(session, stream, after, until, limit, since, landed):
     """Return the next rows of a stream.
 
     :param after: the uuid after which they begin
     :param until: the last uuid
     :param limit: of the number of rows
-    :param since: a datetime; what was written later is recent
-    :param landed: a datetime; what was mapped later may be landing
+    :param since: a datetime; what was written later is recent, nothing if None
+    :param landed: likewise; what was mapped later may be landing
     :returns: a list of stream.row
     """
     return list(map(stream.row._make, session.connection().execute(

@@ -105,6 +105,10 @@ def history(context, instance_uuid):
         return db_spec.revisions(session, instance_uuid)
 
 
+#: As history(); False if the database cannot be read.
+history_if_read = cells.fail_softly('reading its revisions')(history)
+
+
 def copies(session, instance_uuid):
     """Return the revisions of a server, to be inserted elsewhere.
 
@@ -115,10 +119,6 @@ def copies(session, instance_uuid):
     for one in rows:
         del one['id']
     return rows
-
-
-#: As history(); False if the database cannot be read.
-history_if_read = cells.fail_softly('reading its revisions')(history)
 
 
 @cells.fail_softly('reading its newest revision')

@@ -19,26 +19,36 @@ from nova_cells_persist.objects import revision as revisions
 
 
 def error(instance_uuid, database, revision, reason):
-    """Return the exception that says it.
+    """Return the exception that says it of a revision.
 
     :param database: what it is called
-    :param revision: the number of the revision; None for Nova's own row
+    :param revision: the number of the revision
     :param reason: an exception
     """
-    if revision is None:
-        return revisions.unreadable(instance_uuid, reason)
     return exception.UnreadableRevision(
         table='request_spec', database=database, revision=revision,
         instance_uuid=instance_uuid, reason=reason)
 
 
 @contextlib.contextmanager
-def of(instance_uuid, database, revision=None):
-    """Say which row it was that could not be read, in a ``with`` block.
+def of(instance_uuid, database, revision):
+    """Say which revision could not be read, in a ``with`` block.
 
-    :raises: UnreadableSpec, UnreadableRevision
+    :raises: UnreadableRevision
     """
     try:
         yield
     except ValueError as exc:
         raise error(instance_uuid, database, revision, exc)
+
+
+@contextlib.contextmanager
+def of_nova_row(instance_uuid):
+    """As of(), where Nova's own row is read.
+
+    :raises: UnreadableSpec
+    """
+    try:
+        yield
+    except ValueError as exc:
+        raise revisions.unreadable(instance_uuid, exc)

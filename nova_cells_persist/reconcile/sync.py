@@ -170,7 +170,7 @@ def _write(context, server, edit, event):
 def _legible(server):
     """Say of the record, which is edited, that it cannot be read."""
     if not database.is_cell_level():
-        return legibility.of(server.instance_uuid, database.API_DATABASE)
+        return legibility.of_nova_row(server.instance_uuid)
     newest = server.revisions[-1]
     return legibility.of(server.instance_uuid, newest.database,
                          newest.row.revision)
