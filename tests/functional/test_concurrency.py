@@ -38,8 +38,8 @@ from nova_cells_persist.reconcile import codes
 from nova_cells_persist.reconcile import journal as files
 from nova_cells_persist.reconcile import repair
 
+from tests.functional import audited
 from tests.functional import base
-from tests.functional import test_audit
 from tests.functional import writer
 
 #: SQLite lets one write at a time, and the others wait: a few will do.
@@ -91,7 +91,7 @@ class Tries(fixtures.Fixture):
         self._lock(*args)
 
 
-class WritersTest(test_audit.AuditTestCase):
+class WritersTest(audited.AuditTestCase):
     """Every writer's own change is in the last revision."""
 
     def hints(self, text):
@@ -215,7 +215,7 @@ class WritersTest(test_audit.AuditTestCase):
         self.assertEqual({'mine'}, self.hints(self.newest(server_id)))
 
 
-class LandingTest(test_audit.AuditTestCase):
+class LandingTest(audited.AuditTestCase):
     """Two conductors are sent one build."""
 
     def land(self, server_id, zone=None):
@@ -241,7 +241,7 @@ class LandingTest(test_audit.AuditTestCase):
                 rows[-1]['spec'])['availability_zone'])
 
 
-class HealTest(test_audit.AuditTestCase):
+class HealTest(audited.AuditTestCase):
 
     def setUp(self):
         super().setUp()

@@ -27,8 +27,8 @@ from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional.api import client
 
 from tests import faults
+from tests.functional import audited
 from tests.functional import base
-from tests.functional import test_audit
 
 #: How many statements of a flow fail, one after the other; 0 for all.
 STATEMENTS = int(os.environ.get('OUTAGE_STATEMENTS', '0' if base.KIND
@@ -86,7 +86,7 @@ LEFT_IN_API = ('request_specs', 'build_requests', 'instance_mappings',
 LEFT_IN_CELL = ('instances', 'request_spec')
 
 
-class OutageTestCase(test_audit.AuditTestCase):
+class OutageTestCase(audited.AuditTestCase):
 
     HOSTS = {'host1': 'cell1', 'host2': 'cell1'}
 
@@ -161,7 +161,7 @@ class OutageTestCase(test_audit.AuditTestCase):
 
     def assert_can_be_healed(self, what):
         def heal():
-            self.command('heal', *test_audit.NOW, '--yes', '--undo-file',
+            self.command('heal', *audited.NOW, '--yes', '--undo-file',
                          self.undo_file)
             self.assertEqual([], self.audit(), what)
 

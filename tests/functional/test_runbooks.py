@@ -33,9 +33,9 @@ from nova_cells_persist import releases
 from tests import counting
 from tests.functional import base
 from tests.functional import numa_pci
+from tests.functional import restoring
 from tests.functional import terminal
 from tests.functional import test_list_servers
-from tests.functional import test_restore
 from tests.functional import test_upcalls
 from tests import pages
 
@@ -47,8 +47,7 @@ def nothing_is_restored():
         lambda *args, **kwargs: None)
 
 
-class FailedResizeTest(terminal.TerminalMixin,
-                       test_restore.RestoreTestCase):
+class FailedResizeTest(terminal.TerminalMixin, restoring.RestoreTestCase):
 
     @testtools.skipIf(base.KIND, 'flavors have other ids there')
     def test_t1(self):

@@ -10,53 +10,29 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Saving and reloading: the database is chosen by the context."""
+"""Saving: the database is chosen by the context."""
 
 import fixtures
-from oslo_db import exception as db_exc
-from oslo_serialization import jsonutils
-from oslo_versionedobjects import exception as ovo_exc
 from sqlalchemy import exc as sa_exc
 
 from nova import context as nova_context
 from nova import exception as nova_exc
 from nova import objects
-from nova.scheduler.client import query
+
 from nova_cells_persist.db import models
 from nova_cells_persist import exception
-from nova_cells_persist.objects import heal
 from nova_cells_persist.objects import operation
 from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import reload
 from nova_cells_persist.objects import revision
-from tests.functional import base
 
+from tests.functional import base
+from tests.functional import saving
 
 FOLLOW = 'nova_cells_persist.objects.revision.follow'
 
 
-class SpecTestCase(base.CloudTestCase):
-
-    def az_persisted(self, server):
-        return self.spec(server['id']).availability_zone
-
-    def az_of_newest(self, server, cell='cell1'):
-        row = self.rows('request_spec', server['id'], cell)[-1]
-        return primitive.data(row['spec'])['availability_zone']
-
-    def save_az(self, server, az, context=None):
-        spec = self.spec(server['id'], context)
-        spec.availability_zone = az
-        spec.save()
-        return spec
-
-    def pending(self, server, cell='cell1'):
-        return [row['revision'] for row in
-                self.rows('request_spec', server['id'], cell)
-                if row['pending']]
-
-
-class SaveTest(SpecTestCase):
+class SaveTest(saving.SpecTestCase):
     """At the API level."""
 
     def test_targeted_and_untargeted(self):
@@ -218,7 +194,7 @@ class SaveTest(SpecTestCase):
                          self.revisions(server['id'], 'cell1'))
 
 
-class CellLevelSaveTest(SpecTestCase):
+class CellLevelSaveTest(saving.SpecTestCase):
     """In a process that serves one cell."""
 
     HOSTS = dict(base.CloudTestCase.HOSTS, host2='cell1', host4='cell2')
@@ -371,7 +347,7 @@ class CellLevelSaveTest(SpecTestCase):
                 '11111111-1111-1111-1111-111111111111', context)
 
 
-class OvertakenTest(SpecTestCase):
+class OvertakenTest(saving.SpecTestCase):
 
     def test_the_revision_of_another_is_not_ours(self):
         """Who fails must not take back what another has saved."""
@@ -404,403 +380,7 @@ class OvertakenTest(SpecTestCase):
         self.assertIn('QueuePool limit', self.stdlog.logger.output)
 
 
-class ReloadTest(SpecTestCase):
-
-    def test_promotes_a_pending_revision(self):
-        server = self.boot(host='host1')
-        with self.cell_level('cell1') as context:
-            self.save_az(server, 'one', context)
-        self.assertIsNone(self.az_persisted(server))
-        with self.targeted('cell1') as cctxt:
-            reload.reload(cctxt, server['id'])
-        self.assertEqual('one', self.az_persisted(server))
-        self.assertEqual([], self.pending(server))
-        self.assertEqual(2, len(self.revisions(server['id'], 'cell1')))
-
-    def test_conflict(self):
-        server = self.boot(host='host1')
-        with self.cell_level('cell1') as context:
-            self.save_az(server, 'cell', context)
-        self.execute('UPDATE request_specs SET spec = :spec', spec=(
-            self.with_az(server, 'api')))
-        with self.targeted('cell1') as cctxt:
-            reload.reload(cctxt, server['id'])
-        self.assertEqual('api', self.az_persisted(server))
-        self.assertEqual('api', self.az_of_newest(server))
-        self.assertEqual([(1, 'create'), (2, 'save'), (3, 'reload')],
-                         self.revisions(server['id'], 'cell1'))
-        # Still in the history, and still marked.
-        self.assertEqual([2], self.pending(server))
-        self.assertIn('The API database wins; revision 2 stays in the '
-                      'history', self.stdlog.logger.output)
-
-    def test_goes_on_from_one_that_kept_its_mark(self):
-        server = self.boot(host='host1')
-        with self.cell_level('cell1') as context:
-            self.save_az(server, 'one', context)
-
-        def fail(*args):
-            raise db_exc.DBConnectionError('gone')
-
-        with self.targeted('cell1') as cctxt:
-            with fixtures.MonkeyPatch(
-                    'nova_cells_persist.db.request_spec.clear_pending', fail):
-                reload.reload(cctxt, server['id'])
-            self.assertEqual('one', self.az_persisted(server))
-            with self.cell_level('cell1') as context:
-                self.save_az(server, 'two', context)
-            self.assertEqual([2, 3], self.pending(server))
-            reload.reload(cctxt, server['id'])
-        self.assertEqual('two', self.az_persisted(server))
-        self.assertEqual([], self.pending(server))
-        self.assertEqual([(1, 'create'), (2, 'save'), (3, 'save')],
-                         self.revisions(server['id'], 'cell1'))
-
-    def with_az(self, server, az):
-        row, = self.rows('request_specs', server['id'])
-        spec = jsonutils.loads(row['spec'])
-        spec['nova_object.data']['availability_zone'] = az
-        return jsonutils.dumps(spec)
-
-    def test_conflict_at_a_save(self):
-        server = self.boot(host='host1')
-        with self.cell_level('cell1') as context:
-            self.save_az(server, 'cell', context)
-        self.execute('UPDATE request_specs SET spec = :spec', spec=(
-            self.with_az(server, 'api')))
-        spec = self.spec(server['id'])
-        spec.scheduler_hints = {'colour': ['blue']}
-        spec.save()
-        self.assertEqual('api', self.az_persisted(server))
-        self.assertEqual(
-            [(1, 'create'), (2, 'save'), (3, 'reload'), (4, 'save')],
-            self.revisions(server['id'], 'cell1'))
-        self.assertEqual([2], self.pending(server))
-        self.assertIn('The API database wins; revision 2 stays in the '
-                      'history', self.stdlog.logger.output)
-
-    def test_clears_what_it_was_made_of(self):
-        server = self.boot(host='host1')
-        with self.cell_level('cell1') as context:
-            self.save_az(server, 'one', context)
-            self.save_az(server, 'two', context)
-        with self.targeted('cell1') as cctxt:
-            reload.reload(cctxt, server['id'])
-        self.assertEqual('two', self.az_persisted(server))
-        self.assertEqual([], self.pending(server))
-
-    def test_follows_a_node_without_the_plugin(self):
-        server = self.boot(host='host1')
-        self.execute('UPDATE request_specs SET spec = :spec',
-                     spec=self.with_az(server, 'stock'))
-        with self.targeted('cell1') as cctxt:
-            reload.reload(cctxt, server['id'])
-            reload.reload(cctxt, server['id'])
-        self.assertEqual('stock', self.az_of_newest(server))
-        self.assertEqual([(1, 'create'), (2, 'reload')],
-                         self.revisions(server['id'], 'cell1'))
-
-
-class MoveTest(SpecTestCase):
-
-    HOSTS = dict(base.CloudTestCase.HOSTS, host2='cell1')
-
-    def test_resize_writes_a_revision(self):
-        server = self.boot(host='host1')
-        server = self._resize_server(server, self.flavors[1]['id'])
-        self._wait_for_assert(lambda: self.assertEqual(
-            [(1, 'create'), (2, 'resize')],
-            self.revisions(server['id'], 'cell1')))
-        rows = self.rows('request_spec', server['id'], 'cell1')
-        self.assertEqual([self.flavors[0]['id'], self.flavors[1]['id']],
-                         [self.flavor_of(row) for row in rows])
-        self.assertEqual(self.flavors[1]['id'],
-                         self.flavor_persisted(server['id']))
-        self.assertEqual([], self.pending(server))
-        self._revert_resize(server)
-        self.assertEqual(self.flavors[0]['id'],
-                         self.flavor_persisted(server['id']))
-        self.assertEqual(
-            self.flavors[0]['id'], self.flavor_of(
-                self.rows('request_spec', server['id'], 'cell1')[-1]))
-
-    def test_move_schedules_with_what_the_cell_knows(self):
-        server = self.boot(host='host1')
-        with self.cell_level('cell1') as context:
-            spec = self.spec(server['id'], context)
-            spec.scheduler_hints = {'colour': ['blue']}
-            spec.save()
-        asked = []
-        select = query.SchedulerQueryClient.select_destinations
-
-        def note(client, context, spec_obj, *args, **kwargs):
-            asked.append(spec_obj.obj_clone())
-            return select(client, context, spec_obj, *args, **kwargs)
-
-        self.useFixture(fixtures.MonkeyPatch(
-            'nova.scheduler.client.query.SchedulerQueryClient.'
-            'select_destinations', note))
-        server = self._migrate_cold(server)
-        self.assertEqual({'colour': ['blue']}, asked[0].scheduler_hints)
-        self.assertEqual([], self.pending(server))
-        self.assertEqual({'colour': ['blue']},
-                         self.spec(server['id']).scheduler_hints)
-
-    def _migrate_cold(self, server):
-        self.api.post_server_action(server['id'], {'migrate': None})
-        return self._wait_for_state_change(server, 'VERIFY_RESIZE')
-
-    def test_reload_never_fails_a_move(self):
-        server = self.boot(host='host1')
-        self.execute('DROP TABLE request_spec', cell='cell1')
-        server = self._resize_server(server, self.flavors[1]['id'])
-        self.assertEqual('VERIFY_RESIZE', server['status'])
-
-
-class LegacyTest(SpecTestCase):
-    """Nova's row was written before Victoria: Nova saves it when read."""
-
-    def setUp(self):
-        super().setUp()
-        self.server = self.boot(host='host1')
-        cell = objects.InstanceNUMACell(
-            id=0, cpuset=set(), pcpuset={0}, memory=512,
-            cpu_policy='dedicated')
-        spec = self.spec(self.server['id'])
-        spec.numa_topology = objects.InstanceNUMATopology(cells=[cell])
-        spec.save()
-        self.before = self.revisions(self.server['id'], 'cell1')
-        row, = self.rows('request_specs', self.server['id'])
-        legacy = jsonutils.loads(row['spec'])
-        topology = legacy[primitive.DATA]['numa_topology'][primitive.DATA]
-        topology['cells'][0]['nova_object.version'] = '1.4'
-        fields = topology['cells'][0][primitive.DATA]
-        fields['cpuset'] = fields.pop('pcpuset')
-        self.execute('UPDATE request_specs SET spec = :spec',
-                     spec=jsonutils.dumps(legacy))
-
-    def assert_migrated(self, spec):
-        self.assertEqual({0}, spec.numa_topology.cells[0].pcpuset)
-        row, = self.rows('request_specs', self.server['id'])
-        self.assertIn('pcpuset', row['spec'])
-        self.assertEqual(self.before,
-                         self.revisions(self.server['id'], 'cell1'))
-        self.assertNotIn('cannot be read', self.stdlog.logger.output)
-
-    def test_read(self):
-        self.assert_migrated(self.spec(self.server['id']))
-
-    def test_read_in_a_list(self):
-        if not hasattr(objects.RequestSpec, 'get_by_instance_uuids'):
-            self.skipTest('this Nova reads one at a time')
-        self.assert_migrated(*objects.RequestSpec.get_by_instance_uuids(
-            self.context, [self.server['id']]))
-
-    def test_read_while_its_cell_is_down(self):
-        with self.dead_cell('cell1'):
-            spec = self.spec(self.server['id'])
-        self.assert_migrated(spec)
-        self.assertNotIn('left to be healed', self.stdlog.logger.output)
-
-
-class OtherCopyTest(SpecTestCase):
-    """Nova's row is missing or cannot be read."""
-
-    def test_missing_row(self):
-        server = self.boot(host='host1')
-        before, = self.rows('request_specs', server['id'])
-        self.execute('DELETE FROM request_specs')
-        self.assertEqual(server['id'], self.spec(server['id']).instance_uuid)
-        self.assert_rebuilt(server, before, 'missing', 'revision 1 of its '
-                            'cell')
-        self.assertEqual([(1, 'create')],
-                         self.revisions(server['id'], 'cell1'))
-
-    def assert_rebuilt(self, server, before, what, source):
-        after, = self.rows('request_specs', server['id'])
-        self.assertEqual(primitive.digest(before['spec']),
-                         primitive.digest(after['spec']))
-        self.assertIn('Request spec of %s: its row in request_specs of the '
-                      'API database was %s and has been rebuilt from %s' % (
-                          server['id'], what, source),
-                      self.stdlog.logger.output)
-
-    def test_missing_row_of_a_pending_revision(self):
-        server = self.boot(host='host1')
-        with self.cell_level('cell1') as context:
-            self.save_az(server, 'one', context)
-        self.execute('DELETE FROM request_specs')
-        self.assertEqual('one', self.az_persisted(server))
-        self.assertEqual([], self.pending(server))
-
-    def test_rebuilt_by_another_meanwhile(self):
-        """And saved: what was found here is not the newest any more."""
-        server = self.boot(host='host1')
-        for how in ('DELETE FROM request_specs',
-                    "UPDATE request_specs SET spec = '{broken'"):
-            self.execute(how)
-            looked_for = heal._source
-
-            def slowly(context, uuid):
-                found = looked_for(context, uuid)
-                with fixtures.MonkeyPatch(
-                        'nova_cells_persist.objects.heal._source',
-                        looked_for):
-                    self.save_az(server, how)
-                return found
-
-            with fixtures.MonkeyPatch(
-                    'nova_cells_persist.objects.heal._source', slowly):
-                self.assertEqual(
-                    how, self.spec(server['id']).availability_zone)
-            self.assertEqual(how, self.az_persisted(server))
-            self.assertEqual('save', self.revisions(
-                server['id'], 'cell1')[-1][1])
-
-    def test_why_the_cell_did_not_give_its_copy(self):
-        server = self.boot(host='host1')
-        self.execute('DELETE FROM request_specs')
-        self.execute('DROP TABLE request_spec', cell='cell1')
-        self.assertRaises(nova_exc.RequestSpecNotFound,
-                          self.spec, server['id'])
-        self.assertIn('did not give its copy: it has no table request_spec, '
-                      'run "nova-cells-persist db sync" first',
-                      self.stdlog.logger.output)
-
-    def test_missing_row_of_a_build(self):
-        with self.held_builds() as let_go:
-            server = self.accept(host='host1')
-            self.execute('DELETE FROM request_specs')
-            self.assertEqual(server['id'],
-                             self.spec(server['id']).instance_uuid)
-            self.assertEqual(1, len(self.rows('request_specs',
-                                              server['id'])))
-            let_go()
-            self._wait_for_state_change(server, 'ACTIVE')
-
-    def test_both_copies_of_a_build_gone(self):
-        group = self.create_group()
-        with self.held_builds() as let_go:
-            server = self.accept(hints={'group': group}, host='host1')
-            before, = self.rows('request_specs', server['id'])
-            self.execute("UPDATE request_specs SET spec = '{broken'")
-            self.execute("UPDATE request_spec SET spec = '{broken'")
-            spec = self.spec(server['id'])
-            self.assertEqual(group, spec.instance_group.uuid)
-            self.assertEqual(server['id'],
-                             self.api.get_server(server['id'])['id'])
-            self.assert_reconstructed(server, before)
-            let_go()
-            self._wait_for_state_change(server, 'ACTIVE')
-
-    def test_damaged_row(self):
-        server = self.boot(host='host1')
-        good, = self.rows('request_specs', server['id'])
-        for text in ('{broken', '[]', 'null', '{}', good['spec'].replace(
-                '"nova_object.version"', '"nova_object.namespace"', 1)):
-            self.assertNotEqual(good['spec'], text)
-            self.execute('UPDATE request_specs SET spec = :spec', spec=text)
-            self.assertEqual(server['id'],
-                             self.spec(server['id']).instance_uuid)
-            self.assertIn(
-                'Table request_specs in the API database: the row of server '
-                '%s cannot be read' % server['id'],
-                self.stdlog.logger.output)
-            self.assert_rebuilt(server, good, 'damaged', 'revision 1')
-
-    def test_damaged_row_in_a_list(self):
-        if not hasattr(objects.RequestSpec, 'get_by_instance_uuids'):
-            self.skipTest('this Nova reads one at a time')
-        server = self.boot(host='host1')
-        good, = self.rows('request_specs', server['id'])
-        self.execute("UPDATE request_specs SET spec = '{broken'")
-        specs = objects.RequestSpec.get_by_instance_uuids(
-            self.context, [server['id']])
-        self.assertEqual([server['id']],
-                         [spec.instance_uuid for spec in specs])
-        self.assert_rebuilt(server, good, 'damaged', 'revision 1')
-
-    def test_row_of_a_newer_nova(self):
-        """It is not damaged, and nobody writes over it."""
-        server = self.boot(host='host1')
-        good, = self.rows('request_specs', server['id'])
-        newer = good['spec'].replace('"nova_object.version":"1.',
-                                     '"nova_object.version":"9.')
-        self.execute('UPDATE request_specs SET spec = :spec', spec=newer)
-        self.assertRaises(ovo_exc.IncompatibleObjectVersion,
-                          self.spec, server['id'])
-        row, = self.rows('request_specs', server['id'])
-        self.assertEqual(newer, row['spec'])
-
-    def test_missing_row_and_a_revision_of_a_newer_nova(self):
-        """An older revision is not what the server runs under."""
-        server = self.boot(host='host1')
-        self.save_az(server, 'one')
-        self.execute('DELETE FROM request_specs')
-        self.execute(
-            'UPDATE request_spec SET spec = REPLACE(spec, :old, :new) '
-            'WHERE revision = 2', cell='cell1',
-            old='"nova_object.version":"1.', new='"nova_object.version":"9.')
-        self.assertRaises(nova_exc.RequestSpecNotFound,
-                          self.spec, server['id'])
-        self.assertEqual([], self.rows('request_specs', server['id']))
-        self.assertIn('revision 2 in the database of cell %s cannot be read'
-                      % self.cell_mappings['cell1'].uuid,
-                      self.stdlog.logger.output)
-
-    def test_newest_revision_is_damaged_too(self):
-        server = self.boot(host='host1')
-        good, = self.rows('request_specs', server['id'])
-        self.save_az(server, 'one')
-        self.execute('DELETE FROM request_specs')
-        self.execute("UPDATE request_spec SET spec = '{broken' "
-                     "WHERE revision = 2", cell='cell1')
-        self.spec(server['id'])
-        self.assert_rebuilt(server, good, 'missing', 'revision 1')
-        self.assertEqual([(1, 'create'), (2, 'save'), (3, 'heal')],
-                         self.revisions(server['id'], 'cell1'))
-
-    def test_both_copies_gone(self):
-        group = self.create_group()
-        server = self._wait_for_state_change(
-            self.accept(hints={'group': group}, host='host1'), 'ACTIVE')
-        before, = self.rows('request_specs', server['id'])
-        self.execute('DELETE FROM request_specs')
-        self.execute('DELETE FROM request_spec', cell='cell1')
-        spec = self.spec(server['id'])
-        self.assertEqual(group, spec.instance_group.uuid)
-        self.assertEqual([(1, 'reconstructed')],
-                         self.revisions(server['id'], 'cell1'))
-        self.assertIn('rebuilt from the server itself',
-                      self.stdlog.logger.output)
-        self.assert_reconstructed(server, before)
-
-    def assert_reconstructed(self, server, before):
-        """Only what nothing but the request said is lost."""
-        was, now = (primitive.data(row['spec']) for row in (
-            before, self.rows('request_specs', server['id'])[0]))
-        for field in set(was) - {'availability_zone', 'flavor', 'image',
-                                 'pci_requests', 'security_groups'}:
-            self.assertEqual(was[field], now[field], field)
-        for field, name in (('flavor', 'flavorid'), ('image', 'id'),
-                            ('pci_requests', 'requests')):
-            self.assertEqual(was[field][primitive.DATA][name],
-                             now[field][primitive.DATA][name])
-
-    def test_cell_does_not_answer(self):
-        server = self.boot(host='host1')
-        self.execute('DELETE FROM request_specs')
-        self.execute('DROP TABLE request_spec', cell='cell1')
-        self.assertRaises(nova_exc.RequestSpecNotFound,
-                          self.spec, server['id'])
-        self.assertIn('did not give its copy', self.stdlog.logger.output)
-
-    def test_unknown_server(self):
-        self.assertRaises(nova_exc.RequestSpecNotFound, self.spec,
-                          '11111111-1111-1111-1111-111111111111')
-
-
-class DestroyTest(SpecTestCase):
+class DestroyTest(saving.SpecTestCase):
 
     def test_destroy(self):
         server = self.boot(host='host1')
