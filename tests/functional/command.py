@@ -16,10 +16,14 @@ import contextlib
 import io
 import json
 import logging
+from unittest import mock
 
 import fixtures
 
 from nova_cells_persist.cmd import main
+
+# The services that run in this process are not the command.
+OF_SERVICES = logging.getLogger('oslo_messaging.rpc.server')
 
 
 class CommandMixin:
@@ -35,6 +39,7 @@ class CommandMixin:
         try:
             with contextlib.redirect_stdout(stdout), \
                     contextlib.redirect_stderr(stderr), \
+                    mock.patch.object(OF_SERVICES, 'propagate', False), \
                     fixtures.MonkeyPatch(
                         'nova_cells_persist.cmd.main._configure',
                         lambda options: None):

@@ -14,7 +14,7 @@
 
 import fixtures
 
-from tests.functional import test_cmd_db
+from tests.functional import deployment
 
 SERVER = '0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9'
 
@@ -27,7 +27,7 @@ SAID = {
 }
 
 
-class MappingTestCase(test_cmd_db.CommandTestCase):
+class MappingTestCase(deployment.CommandTestCase):
 
     def setUp(self):
         super().setUp()
@@ -61,7 +61,7 @@ class MappingTestCase(test_cmd_db.CommandTestCase):
         self.assertNotIn('s3cret', run.stdout + run.stderr)
 
     def test_host_that_is_part_of_a_password(self):
-        self.map_typo(test_cmd_db.AT)
+        self.map_typo(deployment.AT)
         run = self.status('upgrade', 'check')
         self.assertEqual(2, run.returncode, run.stderr)
         said = ' '.join(run.stdout.replace('|', ' ').split())
