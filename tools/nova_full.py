@@ -115,11 +115,15 @@ class Results:
         stamp = kept.stamp()
         lost = set(map(module_of, set(lot) - set(map(
             nova_functional.without_scenario, verdicts))))
-        for test, verdict in verdicts.items():
-            if module_of(test) not in lost:
-                self._count(label, module_of(test), verdict)
-                if label == 'plugin':
-                    self.stamps[module_of(test)] = stamp
+        for module in set(map(module_of, verdicts)) - lost:
+            counted = self.modules.setdefault(module, {})
+            # What is excused on stock has passed with the plugin, too.
+            both = label == 'stock' and 'plugin' in counted
+            for each in LABELS if both else [label]:
+                counted[each] = _count(runs[each], module)
+            if label == 'plugin':
+                self.stamps[module] = stamp
+        for test in verdicts:
             self.others.pop(test, None)
             self.differing.pop(test, None)
         self.others.update(_not_passed(runs['plugin']))
@@ -128,8 +132,8 @@ class Results:
                 each: run.verdicts.get(test, 'not run')
                 for each, run in runs.items()}
         self.flaky.update(flaky)
-        self.failing = sorted({*self.failing, *(
-            set(runs['stock'].failed()) & set(runs['plugin'].failed()))})
+        self.failing = sorted((set(self.failing) - set(verdicts)) | (
+            set(runs['stock'].failed()) & set(runs['plugin'].failed())))
         self._write()
 
     def wait_for(self, tests):
@@ -137,11 +141,6 @@ class Results:
         self.waiting = {label: len(self.left(label, tests))
                         for label in LABELS}
         self._write()
-
-    def _count(self, label, module, verdict):
-        counts = self.modules.setdefault(module, {}).setdefault(
-            label, dict.fromkeys(run_tests.VERDICTS, 0))
-        counts[verdict] += 1
 
     def _write(self):
         kept.write(self._path, {
@@ -168,6 +167,13 @@ class Results:
             if 'plugin' in counts and stamp['state'] != now:
                 found[stamp['date']] += sum(counts['plugin'].values())
         return dict(sorted(found.items()))
+
+
+def _count(run, module):
+    """Return {verdict: number} of the tests of a module in a run."""
+    found = [verdict for test, verdict in run.verdicts.items()
+             if module_of(test) == module]
+    return {verdict: found.count(verdict) for verdict in run_tests.VERDICTS}
 
 
 def _not_passed(run):
@@ -237,7 +243,7 @@ def _run_lot(tests, results, label, lot):
     else:
         stock = tests.run_listed('stock', lot)
         plugin = results.with_plugin(stock.verdicts)
-    flaky = nova_functional.settle(tests, stock, plugin)
+    flaky = nova_functional.settle(tests, stock, plugin, results.failing)
     results.add(label, lot, {'stock': stock, 'plugin': plugin}, flaky)
 
 

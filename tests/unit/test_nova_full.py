@@ -217,3 +217,27 @@ class ResultsTest(base.BaseTestCase):
         self.assertEqual(
             {ONE + '.Case.test_a': {'plugin': 'passed', 'stock': 'failed'}},
             self.again().differing)
+
+    def test_what_has_failed_on_both_sides_and_passes(self):
+        """It is as flaky on stock as with the plugin."""
+        test, = ids('a')
+        self.results.add('plugin', ids('a', 'b'), {
+            'plugin': a_run(test_a='failed', test_b='passed'),
+            'stock': a_run(test_a='failed')}, {})
+        results = self.again()
+        self.assertEqual([test], results.failing)
+
+        class Tests:
+
+            def run_listed(self, label, listed, *options):
+                return run_tests.Run(dict.fromkeys(listed, 'passed'))
+
+        nova_full._run_lot(Tests(), results, 'stock', ids('a', 'b'))
+        results = self.again()
+        self.assertEqual(({}, []), (results.differing, results.failing))
+        self.assertEqual({test: [
+            ['failed', 'failed'], ['passed', 'failed'], ['passed', 'passed']]},
+            results.flaky)
+        for label in nova_full.LABELS:
+            self.assertEqual({'passed': 2, 'failed': 0, 'skipped': 0},
+                             results.total(label))
