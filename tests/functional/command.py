@@ -39,7 +39,7 @@ class CommandMixin:
         try:
             with contextlib.redirect_stdout(stdout), \
                     contextlib.redirect_stderr(stderr), \
-                    mock.patch.object(OF_SERVICES, 'propagate', False), \
+                    mock.patch.object(OF_SERVICES, 'disabled', True), \
                     fixtures.MonkeyPatch(
                         'nova_cells_persist.cmd.main._configure',
                         lambda options: None):
