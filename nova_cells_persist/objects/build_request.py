@@ -35,6 +35,7 @@ from nova_cells_persist import exception
 from nova_cells_persist.objects import build_row
 from nova_cells_persist.objects import copies
 from nova_cells_persist.objects import damage
+from nova_cells_persist.objects import primitive
 from nova_cells_persist.objects import request_spec
 
 CONF = cfg.CONF
@@ -62,6 +63,8 @@ def require_whole(context, row):
 
     :param row: of either table
     """
+    for text in filter(None, _primitives(row._mapping)):
+        primitive.require_shallow(text)
     build = BuildRequest()
     if hasattr(row, 'mirror_id'):
         build._load(context, row, copies.Copies())
@@ -69,6 +72,13 @@ def require_whole(context, row):
     else:
         stock.BuildRequest._from_db_object(context, build, row._mapping)
     damage.require_build(build)
+
+
+def _primitives(row):
+    """Return the JSONs in a row of either table, by the names of columns."""
+    if 'mirror_id' in row:
+        return row['request_obj'].split('\n')
+    return [row['instance'], row['block_device_mappings'], row['tags']]
 
 
 class BuildRequest(stock.BuildRequest):

@@ -32,6 +32,9 @@ VERSION = 'nova_object.version'
 MALFORMED = (TypeError, LookupError, AttributeError, ArithmeticError,
              RuntimeError)
 
+#: How deeply any object is nested, many times over.
+DEEPEST = 100
+
 
 def reads(function):
     """Decorate a function of JSON: what it cannot read is a ValueError."""
@@ -53,6 +56,25 @@ def compact(text):
     :raises: ValueError if it is no JSON
     """
     return dumps(without_changes(jsonutils.loads(text)))
+
+
+@reads
+def require_shallow(text):
+    """Raise ValueError if a JSON is nested more deeply than any object is.
+
+    Who has more on the stack reads less of what is: nova-api less than audit.
+    """
+    level = [jsonutils.loads(text)]
+    for _ in range(DEEPEST):
+        level = [inner for each in level for inner in _within(each)]
+    if level:
+        raise ValueError('it is nested more deeply than %d times' % DEEPEST)
+
+
+def _within(value):
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def without_changes(primitive):

@@ -156,6 +156,20 @@ class HostileBuildTest(HostileTestCase):
         self.check()
         self.assertNotEqual({}, self.everything(self.bad['id']))
 
+    def test_nested_as_deeply_as_the_stack_may_be(self):
+        """nova-api has more on it than audit, and must not see less."""
+        tags, = self.whole['build_requests']
+        for depth in (320, 150):
+            text = primitive.dumps(dict(
+                jsonutils.loads(tags['tags']), **{primitive.DATA: 'NESTED'}))
+            self.restore()
+            self.damage('build_requests', 'tags', self.bad['id'],
+                        text.replace('"NESTED"', hostile.nested(depth)))
+            self.execute('DELETE FROM build_request WHERE '
+                         'instance_uuid = :uuid', uuid=self.bad['id'])
+            self.assertIn('unreadable-build', self.codes(self.bad['id']))
+            self.check()
+
     def check(self):
         since = len(self.stdlog.logger.output)
         for detail in (False, True):
