@@ -62,7 +62,7 @@ def compact(text):
 def require_shallow(text):
     """Raise ValueError if a JSON is nested more deeply than any object is.
 
-    Who has more on the stack reads less of what is: nova-api less than audit.
+    Who has more on the stack can read less: nova-api less than audit.
     """
     level = [jsonutils.loads(text)]
     for _ in range(DEEPEST):
