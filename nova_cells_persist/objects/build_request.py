@@ -63,22 +63,16 @@ def require_whole(context, row):
 
     :param row: of either table
     """
-    for text in filter(None, _primitives(row._mapping)):
-        primitive.require_shallow(text)
     build = BuildRequest()
     if hasattr(row, 'mirror_id'):
+        primitive.require_shallow(*row.request_obj.split('\n'))
         build._load(context, row, copies.Copies())
         build.obj_load_attr('block_device_mappings')
     else:
+        primitive.require_shallow(row.instance, row.block_device_mappings,
+                                  row.tags)
         stock.BuildRequest._from_db_object(context, build, row._mapping)
     damage.require_build(build)
-
-
-def _primitives(row):
-    """Return the JSONs in a row of either table, by the names of columns."""
-    if 'mirror_id' in row:
-        return row['request_obj'].split('\n')
-    return [row['instance'], row['block_device_mappings'], row['tags']]
 
 
 class BuildRequest(stock.BuildRequest):

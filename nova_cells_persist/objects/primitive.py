@@ -59,12 +59,14 @@ def compact(text):
 
 
 @reads
-def require_shallow(text):
+def require_shallow(*texts):
     """Raise ValueError if a JSON is nested more deeply than any object is.
 
     Who has more on the stack can read less: nova-api less than audit.
+
+    :param texts: the JSONs; those that are None or empty are left out
     """
-    level = [jsonutils.loads(text)]
+    level = [jsonutils.loads(text) for text in texts if text]
     for _ in range(DEEPEST):
         level = [inner for each in level for inner in _within(each)]
     if level:

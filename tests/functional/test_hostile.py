@@ -159,9 +159,9 @@ class HostileBuildTest(HostileTestCase):
     def test_nested_as_deeply_as_the_stack_may_be(self):
         """nova-api has more on it than audit, and must not see less."""
         tags, = self.whole['build_requests']
+        text = primitive.dumps(dict(
+            jsonutils.loads(tags['tags']), **{primitive.DATA: 'NESTED'}))
         for depth in (320, 150):
-            text = primitive.dumps(dict(
-                jsonutils.loads(tags['tags']), **{primitive.DATA: 'NESTED'}))
             self.restore()
             self.damage('build_requests', 'tags', self.bad['id'],
                         text.replace('"NESTED"', hostile.nested(depth)))

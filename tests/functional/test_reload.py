@@ -40,11 +40,7 @@ class ReloadTest(saving.SpecTestCase):
         self.assertEqual(2, len(self.revisions(server['id'], 'cell1')))
 
     def test_conflict(self):
-        server = self.boot(host='host1')
-        with self.cell_level('cell1') as context:
-            self.save_az(server, 'cell', context)
-        self.execute('UPDATE request_specs SET spec = :spec', spec=(
-            self.with_az(server, 'api')))
+        server = self.conflicting()
         with self.targeted('cell1') as cctxt:
             reload.reload(cctxt, server['id'])
         self.assertEqual('api', self.az_persisted(server))
@@ -78,6 +74,15 @@ class ReloadTest(saving.SpecTestCase):
         self.assertEqual([(1, 'create'), (2, 'save'), (3, 'save')],
                          self.revisions(server['id'], 'cell1'))
 
+    def conflicting(self):
+        """Return a server of which cell and API database say other zones."""
+        server = self.boot(host='host1')
+        with self.cell_level('cell1') as context:
+            self.save_az(server, 'cell', context)
+        self.execute('UPDATE request_specs SET spec = :spec', spec=(
+            self.with_az(server, 'api')))
+        return server
+
     def with_az(self, server, az):
         row, = self.rows('request_specs', server['id'])
         spec = jsonutils.loads(row['spec'])
@@ -85,11 +90,7 @@ class ReloadTest(saving.SpecTestCase):
         return jsonutils.dumps(spec)
 
     def test_conflict_at_a_save(self):
-        server = self.boot(host='host1')
-        with self.cell_level('cell1') as context:
-            self.save_az(server, 'cell', context)
-        self.execute('UPDATE request_specs SET spec = :spec', spec=(
-            self.with_az(server, 'api')))
+        server = self.conflicting()
         spec = self.spec(server['id'])
         spec.scheduler_hints = {'colour': ['blue']}
         spec.save()
