@@ -22,7 +22,7 @@ import os
 
 from oslo_config import cfg
 
-from nova_cells_persist import exception
+from nova_cells_persist import setup_error
 
 #: What the group of the options has for ``driver``: see config_driver.py.
 DRIVER = 'nova_cells_persist'
@@ -150,7 +150,7 @@ def check_values(conf):
         try:
             conf[GROUP.name][opt.dest]
         except cfg.ConfigFileValueError as exc:
-            raise exception.InvalidOption(name=opt.name, reason=exc) from exc
+            raise setup_error.InvalidOption(name=opt.name, reason=exc) from exc
 
 
 def list_opts():

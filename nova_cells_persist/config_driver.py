@@ -28,7 +28,7 @@ from oslo_config import sources
 
 from nova_cells_persist import conf as plugin_conf
 from nova_cells_persist import early_imports
-from nova_cells_persist import exception
+from nova_cells_persist import setup_error
 
 
 def _is_nova(conf):
@@ -80,21 +80,21 @@ def _check_names(conf):
     driver = plugin_conf.driver_of(conf, ours)
     if ours in named:
         if driver != plugin_conf.DRIVER:
-            _refuse(exception.WrongDriver(driver=driver))
+            _refuse(setup_error.WrongDriver(driver=driver))
     elif driver == plugin_conf.DRIVER:
         # Switched off, or misspelt: then there is no such section.
         for name in named:
             if plugin_conf.driver_of(conf, name) is None:
-                _refuse(exception.WrongGroup(group=name))
+                _refuse(setup_error.WrongGroup(group=name))
 
 
 def _put_on(conf, group_name):
     from nova_cells_persist import plugin
     if group_name != plugin_conf.GROUP.name:
-        raise exception.WrongGroup(group=group_name)
+        raise setup_error.WrongGroup(group=group_name)
     unknown = plugin_conf.unknown_options(conf)
     if unknown:
-        raise exception.UnknownOption(
+        raise setup_error.UnknownOption(
             names=', '.join(unknown),
             known=', '.join(opt.name for opt in plugin_conf.OPTS))
     plugin.load()
@@ -104,7 +104,7 @@ def _put_on(conf, group_name):
 def _or_refuse(function, *args):
     try:
         function(*args)
-    except exception.SetupError as exc:
+    except setup_error.SetupError as exc:
         _refuse(exc)
     except Exception as exc:
         # Whatever it is: better no service than one without the plugin.

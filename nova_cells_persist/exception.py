@@ -35,95 +35,6 @@ def _again(cls, data):
     return cls(**data)
 
 
-class SetupError(CellsPersistException):
-    """Nova cannot run with the plugin as it is configured or installed.
-
-    The process has to end: to go on would mean a Nova without the plugin, in
-    a deployment whose operator believes that it is there.
-    """
-
-
-class NovaNotFound(SetupError):
-    message = ('nova-cells-persist is installed in an environment that has '
-               'no Nova. Install it with the pip of the environment from '
-               'which Nova runs.')
-
-
-class UnsupportedNova(SetupError):
-    message = ('nova-cells-persist %(plugin)s supports Nova %(first)d to '
-               '%(last)d, this is Nova %(nova)s. Install a release of '
-               'nova-cells-persist for it, or remove "cells_persist" from '
-               'config_source in nova.conf to run Nova without it.')
-
-
-class UnreadableConfiguration(SetupError):
-    message = ('A file of Nova\'s configuration is no text in UTF-8: '
-               '%(reason)s. Correct it; "iconv -f UTF-8 FILE" says which it '
-               'is.')
-
-
-class UnknownOption(SetupError):
-    message = ('nova-cells-persist: [cells_persist] has no option '
-               '%(names)s; it has %(known)s. Correct nova.conf.')
-
-
-class InvalidOption(SetupError):
-    message = ('nova-cells-persist: [cells_persist]%(name)s cannot be used: '
-               '%(reason)s. Correct nova.conf.')
-
-
-class WrongDriver(SetupError):
-    message = ('nova-cells-persist: config_source in nova.conf names '
-               '[cells_persist], but its driver is %(driver)r, in the files '
-               'of the configuration and in OS_CELLS_PERSIST__DRIVER of the '
-               'environment, which comes first. Set "driver = '
-               'nova_cells_persist" in [cells_persist], or remove '
-               '"cells_persist" from config_source.')
-
-
-class WrongGroup(SetupError):
-    message = ('nova-cells-persist: its section in nova.conf is '
-               '[cells_persist], not [%(group)s]. Set "config_source = '
-               'cells_persist" and call the section [cells_persist].')
-
-
-class ObjectReplaced(SetupError):
-    message = ('nova-cells-persist: the object %(name)s is not Nova\'s own '
-               'but %(found)s. Another plugin has replaced it; remove one of '
-               'the two.')
-
-
-class DuplicateExtension(SetupError):
-    message = ('nova-cells-persist: %(name)r is registered twice under '
-               '%(namespace)s: by %(first)s and by %(second)s. Uninstall one '
-               'of them.')
-
-
-class BrokenExtension(SetupError):
-    message = ('nova-cells-persist: %(name)r of %(namespace)s cannot be '
-               'loaded: %(reason)s. Reinstall the package that it is from.')
-
-
-class HookTargetMissing(SetupError):
-    message = ('nova-cells-persist: %(module)s has no %(attribute)s, which '
-               'the hook %(hook)r needs; this Nova has been changed. Run an '
-               'unmodified Nova, or remove "cells_persist" from '
-               'config_source in nova.conf.')
-
-
-class SchemaNotReady(SetupError):
-    message = ('nova-cells-persist: the tables in the %(database)s are at '
-               'version %(found)s, this code needs %(needed)s. Run '
-               '"nova-cells-persist db sync", then start the service again.')
-
-
-class SchemaAhead(SetupError):
-    message = ('nova-cells-persist: the tables in the %(database)s are at '
-               'version %(found)s, which this code does not know; it knows '
-               '%(needed)s. A newer nova-cells-persist has been here: '
-               'install that one.')
-
-
 class EndOfRun(CellsPersistException):
     """A run over many servers ends: the next one would not fare better."""
 
@@ -140,8 +51,7 @@ class WrongTransport(DatabaseError):
 
     message = ('The transport_url in the mapping of cell %(cell)s cannot be '
                'used: %(reason)s. Correct it with "nova-manage cell_v2 '
-               'update_cell --cell_uuid %(uuid)s", then run the command '
-               'again.')
+               'update_cell --cell_uuid %(uuid)s", then run it again.')
 
 
 class StatementFailed(CellsPersistException):
@@ -321,8 +231,7 @@ class ByHand(CellsPersistException):
 
 
 class NotMended(CellsPersistException):
-    message = ('It is still there after the repair: %(evidence)s. See the '
-               'log.')
+    message = 'Still there after the repair: %(evidence)s. See the log.'
 
 
 class NothingToRebuildFrom(CellsPersistException):

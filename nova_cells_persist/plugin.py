@@ -22,8 +22,8 @@ from oslo_config import cfg
 import stevedore
 
 from nova_cells_persist import conf as plugin_conf
-from nova_cells_persist import exception
 from nova_cells_persist import releases
+from nova_cells_persist import setup_error
 
 OBJECTS = 'nova_cells_persist.objects'
 HOOKS = 'nova_cells_persist.hooks'
@@ -43,7 +43,7 @@ def load():
     Registers the options, then the objects, then the hooks. Contacts no
     database. Either all of it is put on or none.
 
-    :raises: exception.SetupError if that is not possible
+    :raises: setup_error.SetupError if that is not possible
     """
     if is_loaded():
         return
@@ -86,9 +86,9 @@ def _put_on(thing):
 def _extensions(namespace):
     """Load a namespace and return {name: what its entry point names}."""
     def failed(manager, entry_point, exc):
-        if isinstance(exc, exception.SetupError):
+        if isinstance(exc, setup_error.SetupError):
             raise exc
-        raise exception.BrokenExtension(
+        raise setup_error.BrokenExtension(
             name=entry_point.name, namespace=namespace,
             reason='%s: %s' % (type(exc).__name__, exc)) from exc
 
@@ -97,7 +97,7 @@ def _extensions(namespace):
             namespace, on_load_failure_callback=failed):
         first = found.setdefault(extension.name, extension)
         if first.entry_point_target != extension.entry_point_target:
-            raise exception.DuplicateExtension(
+            raise setup_error.DuplicateExtension(
                 name=extension.name, namespace=namespace,
                 first=first.entry_point_target,
                 second=extension.entry_point_target)
@@ -129,7 +129,7 @@ class ObjectReplacement:
         for found in [registered] + [
                 getattr(place, self.name) for place in self._places()]:
             if found is not self.stock:
-                raise exception.ObjectReplaced(
+                raise setup_error.ObjectReplaced(
                     name=self.name,
                     found='%s.%s' % (found.__module__, found.__qualname__))
         self._have_static_methods()

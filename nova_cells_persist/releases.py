@@ -14,7 +14,7 @@
 
 import importlib.metadata
 
-from nova_cells_persist import exception
+from nova_cells_persist import setup_error
 
 #: The first and the last major release of Nova that this code was made for.
 SUPPORTED = (25, 34)
@@ -33,7 +33,7 @@ def nova_version():
     try:
         return importlib.metadata.version('nova')
     except importlib.metadata.PackageNotFoundError:
-        raise exception.NovaNotFound()
+        raise setup_error.NovaNotFound()
 
 
 def nova_release():
@@ -48,5 +48,5 @@ def check_supported():
     """Raise UnsupportedNova unless the Nova beside us is in SUPPORTED."""
     first, last = SUPPORTED
     if not first <= nova_release() <= last:
-        raise exception.UnsupportedNova(
+        raise setup_error.UnsupportedNova(
             plugin=version(), nova=nova_version(), first=first, last=last)

@@ -28,6 +28,7 @@ from nova_cells_persist.db import reason
 from nova_cells_persist import exception
 from nova_cells_persist import plugin
 from nova_cells_persist import releases
+from nova_cells_persist import setup_error
 
 NAMESPACE = 'nova_cells_persist.command'
 
@@ -139,7 +140,7 @@ def configure(argv):
     try:
         config.parse_args(['nova-cells-persist'] + argv, configure_db=False)
     except UnicodeDecodeError as exc:
-        raise exception.UnreadableConfiguration(reason=exc) from None
+        raise setup_error.UnreadableConfiguration(reason=exc) from None
     # Somebody waits at a terminal: a database that does not answer is said
     # at once, not after the minutes for which a service would try again.
     for group in ('database', 'api_database'):

@@ -27,6 +27,7 @@ from nova_cells_persist import exception
 from nova_cells_persist.reconcile import codes
 from nova_cells_persist.reconcile import traces
 from nova_cells_persist import releases
+from nova_cells_persist import setup_error
 
 LOG = logging.getLogger(__name__)
 
@@ -265,7 +266,7 @@ def main(argv=None):
     upgradecheck.register_cli_options(cfg.CONF, Checks())
     try:
         command.configure(sys.argv[1:] if argv is None else argv)
-    except (exception.SetupError, cfg.Error) as exc:
+    except (setup_error.SetupError, cfg.Error) as exc:
         print(exc, file=sys.stderr)
         return command.ERRORS
     except SystemExit as exc:

@@ -36,6 +36,7 @@ from nova_cells_persist.db import models
 from nova_cells_persist.db import request_spec as db_spec
 from nova_cells_persist import exception
 from nova_cells_persist import releases
+from nova_cells_persist import setup_error
 
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ class Schema:
         found = self.version()
         self._refuse_ahead(found)
         if found != self.needed:
-            raise exception.SchemaNotReady(
+            raise setup_error.SchemaNotReady(
                 database=self.name, found=found or 'none', needed=self.needed)
 
     def differences(self):
@@ -158,7 +159,7 @@ class Schema:
     def _refuse_ahead(self, found):
         known = self._migrator.known()
         if found is not None and found not in known:
-            raise exception.SchemaAhead(
+            raise setup_error.SchemaAhead(
                 database=self.name, found=found, needed=known[-1])
 
 
@@ -252,7 +253,7 @@ def require_current():
         context, mappings, CONF.cells_persist.cell_timeout, _check_cell)
     for cell in mappings:
         answer = answers[cell.uuid]
-        if isinstance(answer, exception.SetupError):
+        if isinstance(answer, setup_error.SetupError):
             raise answer
         if nova_context.is_cell_failure_sentinel(answer):
             LOG.warning('The tables of nova-cells-persist in the database of '
@@ -263,5 +264,5 @@ def require_current():
 def _check_cell(context):
     try:
         cell_schema(context).require_current()
-    except exception.SetupError as exc:
+    except setup_error.SetupError as exc:
         return exc   # raised, it would be logged as a failure of the cell

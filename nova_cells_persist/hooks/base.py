@@ -21,7 +21,7 @@ import sys
 
 import wrapt
 
-from nova_cells_persist import exception
+from nova_cells_persist import setup_error
 
 
 def refuse(reason):
@@ -90,7 +90,7 @@ class Hook:
             return
         try:
             self._wrap(module)
-        except exception.HookTargetMissing as exc:
+        except setup_error.HookTargetMissing as exc:
             refuse(exc)   # no caller is left to do it
 
     def _wrap(self, module):
@@ -100,7 +100,7 @@ class Hook:
             except AttributeError:
                 if self.optional:
                     continue
-                raise exception.HookTargetMissing(
+                raise setup_error.HookTargetMissing(
                     module=self.module, attribute=path, hook=self.name)
             # Not getattr(): of a staticmethod that is the bare function.
             original = vars(owner)[attribute]

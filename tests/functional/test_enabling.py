@@ -358,7 +358,8 @@ class RefusalTestCase(EnablingTestCase):
         self.deployment.customize(RIVAL)
         self.assertRefused(
             self.deployment.run(process.WSGI), 'RequestSpec',
-            'sitecustomize.replace', 'remove one of the two')
+            'sitecustomize.replace',
+            'Remove one of the two from this environment.')
 
     def test_two_entry_points_of_one_name(self):
         self.deployment.distribution(
@@ -369,7 +370,7 @@ class RefusalTestCase(EnablingTestCase):
             "'RequestSpec' is registered twice",
             'nova.objects.request_spec:RequestSpec',
             'nova_cells_persist.objects.request_spec:RequestSpec',
-            'Uninstall one of them')
+            'Uninstall one of them.')
 
     def test_broken_entry_point(self):
         self.deployment.distribution(

@@ -39,6 +39,7 @@ from nova_cells_persist.db_migrations import initial
 from nova_cells_persist import exception
 from nova_cells_persist import fixture
 from nova_cells_persist import releases
+from nova_cells_persist import setup_error
 
 load_tests = testscenarios.load_tests_apply_scenarios
 
@@ -157,7 +158,7 @@ class SyncTestCase(MigrationsTestCase):
         engine = self.database()
         schema = self.schema(engine)
         self.assertIsNone(schema.version())
-        self.assertRaises(exception.SchemaNotReady, schema.require_current)
+        self.assertRaises(setup_error.SchemaNotReady, schema.require_current)
         self.assertIsNone(schema.sync())
         self.assertCurrent(engine)
 
@@ -365,7 +366,7 @@ class TakeOverTestCase(MigrationsTestCase):
         engine = self.made_by_migrate()
         self.execute(engine, 'UPDATE %s SET version = 7' %
                      models.MIGRATE_VERSION_TABLE)
-        self.assertRaises(exception.SchemaAhead, self.schema(engine).sync)
+        self.assertRaises(setup_error.SchemaAhead, self.schema(engine).sync)
         self.assertNotIn(models.ALEMBIC_VERSION_TABLE, names_in(engine))
 
     def test_controlled_but_empty(self):
@@ -439,7 +440,7 @@ class AheadTestCase(MigrationsTestCase):
                          models.ALEMBIC_VERSION_TABLE)
             found = 'f00d'
         for refuses in (schema.sync, schema.require_current):
-            exc = self.assertRaises(exception.SchemaAhead, refuses)
+            exc = self.assertRaises(setup_error.SchemaAhead, refuses)
             self.assertEqual(
                 'nova-cells-persist: the tables in the database of the test '
                 'are at version %s, which this code does not know; it knows '
@@ -471,7 +472,7 @@ class BrokenOffTestCase(MigrationsTestCase):
                 'create_build_request', fail):
             self.assertRaises(RuntimeError, self.schema(engine).sync)
         self.assertIsNone(self.schema(engine).version())
-        self.assertRaises(exception.SchemaNotReady,
+        self.assertRaises(setup_error.SchemaNotReady,
                           self.schema(engine).require_current)
         self.schema(engine).sync()
         self.assertCurrent(engine)

@@ -37,10 +37,10 @@ from nova.tests.unit import fake_request_spec
 from nova.tests.unit.objects import test_objects as nova_test_objects
 
 from nova_cells_persist.db import models
-from nova_cells_persist import exception
 from nova_cells_persist.hooks import base as hooks_base
 from nova_cells_persist.objects import primitive as json_primitive
 from nova_cells_persist import plugin
+from nova_cells_persist import setup_error
 
 #: The objects and the modules that they are defined in.
 STOCK = {
@@ -188,7 +188,7 @@ class LoadTestCase(ObjectsTestCase):
         get = vars(api.API)['get']
         with fixtures.MonkeyPatch(
                 'nova_cells_persist.plugin._extensions', with_one_more):
-            exc = self.assertRaises(exception.HookTargetMissing, plugin.load)
+            exc = self.assertRaises(setup_error.HookTargetMissing, plugin.load)
         self.assertIn('API.no_such_method', str(exc))
         self.assertIs(get, vars(api.API)['get'])
         self.assertStock()
@@ -200,7 +200,7 @@ class LoadTestCase(ObjectsTestCase):
             pass
 
         base.NovaObjectRegistry.register(InstanceMappingList)
-        exc = self.assertRaises(exception.ObjectReplaced, plugin.load)
+        exc = self.assertRaises(setup_error.ObjectReplaced, plugin.load)
         self.assertIn('InstanceMappingList', str(exc))
         self.assertIn(__name__, str(exc))
         self.assertFalse(plugin.is_loaded())

@@ -19,7 +19,7 @@ from oslo_config import cfg
 from oslotest import base
 
 from nova_cells_persist import conf as plugin_conf
-from nova_cells_persist import exception
+from nova_cells_persist import setup_error
 
 
 class ConfTestCase(base.BaseTestCase):
@@ -164,7 +164,7 @@ class OptionsTestCase(ConfTestCase):
         for line, word in (('revisions_kept = 1', 'equal to 2'),
                            ('cell_timeout = soon', 'soon')):
             self.read(line)
-            exc = self.assertRaises(exception.InvalidOption,
+            exc = self.assertRaises(setup_error.InvalidOption,
                                     plugin_conf.check_values, self.conf)
             self.assertIn('[cells_persist]' + line.split()[0], str(exc))
             self.assertIn(word, str(exc))

@@ -19,13 +19,14 @@ import re
 import testtools
 
 from nova_cells_persist import exception
+from nova_cells_persist import setup_error
 
 
 class ExceptionTestCase(testtools.TestCase):
 
     def test_pickled(self):
         one = exception.DatabaseError(database='cell', reason='gone')
-        for exc in (one, exception.OneCellOnly(),
+        for exc in (one, exception.OneCellOnly(), setup_error.NovaNotFound(),
                     exception.SeveralErrors(errors=['a', one])):
             again = pickle.loads(pickle.dumps(exc))
             self.assertIs(type(exc), type(again))

@@ -21,8 +21,8 @@ import types
 import fixtures
 from oslotest import base
 
-from nova_cells_persist import exception
 from nova_cells_persist.hooks import base as hooks_base
+from nova_cells_persist import setup_error
 
 # A name for each test: wrapt before 1.15 takes what was imported once to be
 # there for good.
@@ -160,7 +160,7 @@ class HookTestCase(base.BaseTestCase):
     def test_missing_attribute(self):
         module = self._import()
         hook = Missing('missing')
-        exc = self.assertRaises(exception.HookTargetMissing, hook.apply)
+        exc = self.assertRaises(setup_error.HookTargetMissing, hook.apply)
         self.assertEqual({'module': self.name, 'attribute': 'Thing.nothing',
                           'hook': 'missing'}, exc.data)
         hook.undo()
@@ -199,8 +199,8 @@ class RefuseTestCase(base.BaseTestCase):
 
     def test_sentence_is_the_exit_status(self):
         exc = self.assertRaises(
-            SystemExit, hooks_base.refuse, exception.NovaNotFound())
-        self.assertEqual(str(exception.NovaNotFound()), exc.code)
+            SystemExit, hooks_base.refuse, setup_error.NovaNotFound())
+        self.assertEqual(str(setup_error.NovaNotFound()), exc.code)
 
     def test_wsgi_application_is_refused_for_good(self):
         wsgi_app = types.ModuleType('wsgi_app')

@@ -23,8 +23,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 PACKAGE = 'nova_cells_persist'
 
 #: Each imports of those that stand before it, and of its own.
-LAYERS = (('exception',), ('conf', 'early_imports', 'releases'), ('db',),
-          ('plugin',), ('objects',), ('hooks',), ('reconcile',),
+LAYERS = (('exception', 'setup_error'), ('conf', 'early_imports', 'releases'),
+          ('db',), ('plugin',), ('objects',), ('hooks',), ('reconcile',),
           ('config_driver', 'fixture'), ('cmd',))
 
 #: Lines that are many enough.

@@ -18,10 +18,10 @@ from unittest import mock
 import fixtures
 from oslotest import base
 
-from nova_cells_persist import exception
 from nova_cells_persist.hooks import announce
 from nova_cells_persist import plugin
 from nova_cells_persist import releases
+from nova_cells_persist import setup_error
 
 NAMESPACE = 'nova_cells_persist.test'
 
@@ -56,7 +56,7 @@ class ExtensionsTestCase(base.BaseTestCase):
         self._register(
             ('one', 'nova_cells_persist.hooks.announce:Announce'),
             ('one', 'nova_cells_persist.plugin:load'))
-        exc = self.assertRaises(exception.DuplicateExtension,
+        exc = self.assertRaises(setup_error.DuplicateExtension,
                                 plugin._extensions, NAMESPACE)
         self.assertEqual({
             'name': 'one', 'namespace': NAMESPACE,
@@ -67,7 +67,7 @@ class ExtensionsTestCase(base.BaseTestCase):
         self._register(
             ('one', 'nova_cells_persist.hooks.announce:Announce'),
             ('two', 'nova_cells_persist.nowhere:Hook'))
-        exc = self.assertRaises(exception.BrokenExtension,
+        exc = self.assertRaises(setup_error.BrokenExtension,
                                 plugin._extensions, NAMESPACE)
         self.assertEqual('two', exc.data['name'])
         self.assertIn('ModuleNotFoundError', str(exc))
@@ -75,7 +75,7 @@ class ExtensionsTestCase(base.BaseTestCase):
 
     def test_no_such_attribute(self):
         self._register(('one', 'nova_cells_persist.plugin:nothing'))
-        exc = self.assertRaises(exception.BrokenExtension,
+        exc = self.assertRaises(setup_error.BrokenExtension,
                                 plugin._extensions, NAMESPACE)
         self.assertIn("'nothing'", str(exc))
 
@@ -94,7 +94,7 @@ class SupportedTestCase(base.BaseTestCase):
 
     def test_outside(self):
         for version in ('24.9.9', '35.0.0.0b1', '100.0.0'):
-            exc = self.assertRaises(exception.UnsupportedNova,
+            exc = self.assertRaises(setup_error.UnsupportedNova,
                                     self._check, version)
             self.assertEqual({'plugin': '1.2.3', 'nova': version,
                               'first': 25, 'last': 34}, exc.data)
@@ -103,9 +103,10 @@ class SupportedTestCase(base.BaseTestCase):
         with mock.patch.object(
                 releases.importlib.metadata, 'version',
                 side_effect=metadata.PackageNotFoundError('nova')):
-            self.assertRaises(exception.NovaNotFound, releases.check_supported)
+            self.assertRaises(setup_error.NovaNotFound,
+                              releases.check_supported)
 
     def test_unsupported_is_not_loaded(self):
         with mock.patch.object(releases, 'nova_version', return_value='99.0'):
-            self.assertRaises(exception.UnsupportedNova, plugin.load)
+            self.assertRaises(setup_error.UnsupportedNova, plugin.load)
         self.assertFalse(plugin.is_loaded())
