@@ -40,12 +40,16 @@ from nova_cells_persist.db import rows
 from nova_cells_persist import fixture
 
 from tests import databases
+from tests import patience
+from tests import sharing
 
 CONF = cfg.CONF
 
 #: The kind of database server to run on, one of servers.KINDS; SQLite if it
 #: is not set.
 KIND = os.environ.get('TEST_DATABASE')
+
+sharing.share_statements()
 
 
 class DeadDatabase:
@@ -65,6 +69,7 @@ class PluggedMixin:
         # none.
         self.useFixture(fixtures.MonkeyPatch(
             'sqlalchemy.pool.NullPool', sa.pool.QueuePool))
+        self.useFixture(sharing.SharedRoutes())
         super().setUp()
         self.context = nova_context.get_admin_context()
 
@@ -94,13 +99,17 @@ class PluggedMixin:
         with self.engine(cell).begin() as connection:
             return connection.execute(sa.text(statement), values).rowcount
 
+    def insert(self, table, row, cell=None):
+        """Insert a row, as rows() returns it."""
+        self.execute('INSERT INTO %s (%s) VALUES (%s)' % (
+            table, ', '.join(row), ', '.join(':' + name for name in row)),
+            cell, **row)
+
     def put_in_two_cells(self, server_id):
         """Have a server of cell1 be in cell2 too."""
         row = dict(self.rows('instances', server_id, 'cell1')[0], id=100)
         row.pop('compute_id', None)
-        self.execute('INSERT INTO instances (%s) VALUES (%s)' % (
-            ', '.join(row), ', '.join(':' + name for name in row)),
-            'cell2', **row)
+        self.insert('instances', row, 'cell2')
 
     def lose_instance(self, server_id, cell):
         """Delete a server from a cell, with all that refers to it."""
@@ -203,7 +212,7 @@ class PluggedMixin:
             context or self.context, server_id)
 
 
-class CloudTestCase(PluggedMixin,
+class CloudTestCase(PluggedMixin, patience.Patient,
                     integrated_helpers.ProviderUsageBaseTestCase):
     """host1 in cell1, host3 in cell2; what needs host2 and host4 adds them.
 

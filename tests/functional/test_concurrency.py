@@ -201,9 +201,7 @@ class WritersTest(audited.AuditTestCase):
             overtaking.cleanUp()
             other = dict(row, revision=2, event='save', spec='{')
             del other['id']
-            self.execute('INSERT INTO request_spec (%s) VALUES (%s)' % (
-                ', '.join(other), ', '.join(':' + name for name in other)),
-                'cell1', **other)
+            self.insert('request_spec', other, 'cell1')
             return update(*args)
 
         overtaking = fixtures.MonkeyPatch(

@@ -398,9 +398,7 @@ class MirrorTest(base.CloudTestCase):
             self._wait_for_state_change(server, 'ACTIVE')
         self.execute('DELETE FROM request_spec', cell='cell1')
         for table, row in left.items():
-            self.execute('INSERT INTO %s (%s) VALUES (%s)' % (
-                table, ', '.join(row), ', '.join(':' + name for name in row)),
-                **row)
+            self.insert(table, row)
         self.assertEqual([server['id']], [
             one['id'] for one in self.api.get_servers()])
         self.assertRaises(nova_exc.BuildRequestNotFound,

@@ -127,9 +127,7 @@ class HostileBuildTest(HostileTestCase):
                          uuid=self.bad['id'])
         for table, rows in self.whole.items():
             for row in rows:
-                self.execute('INSERT INTO %s (%s) VALUES (%s)' % (
-                    table, ', '.join(row),
-                    ', '.join(':' + name for name in row)), **row)
+                self.insert(table, row)
 
     def test_lists(self):
         @examples(strategies.data())
@@ -237,9 +235,7 @@ class HostileSpecTest(HostileTestCase):
             self.execute('DELETE FROM %s WHERE instance_uuid = :uuid' % table,
                          cell, uuid=self.bad['id'])
             for row in rows:
-                self.execute('INSERT INTO %s (%s) VALUES (%s)' % (
-                    table, ', '.join(row),
-                    ', '.join(':' + name for name in row)), cell, **row)
+                self.insert(table, row, cell)
 
     def test_lists_and_repairs(self):
         good = self.before['request_specs', None][0]['spec']

@@ -142,9 +142,7 @@ class IsolationTest(test_list_servers.ListTestCase):
         self.hide()
         for table, rows in self.hidden.items():
             for row in rows:
-                self.execute('INSERT INTO %s (%s) VALUES (%s)' % (
-                    table, ', '.join(row),
-                    ', '.join(':' + name for name in row)), **row)
+                self.insert(table, row)
 
     def answer(self, path):
         """Return (status, body) of a GET, and what was asked for it."""

@@ -55,11 +55,7 @@ class LandingTest(base.CloudTestCase):
             for number in (1, 2):
                 left = dict(row, revision=number, event='stale')
                 del left['id']
-                self.execute(
-                    'INSERT INTO request_spec (%s) VALUES (%s)' % (
-                        ', '.join(left),
-                        ', '.join(':' + name for name in left)),
-                    'cell1', **left)
+                self.insert('request_spec', left, 'cell1')
             self.map_to(server, 'cell1')
         self.assertEqual([], self.revisions(server['id']))
         self.assertEqual([(1, 'create')],
@@ -92,8 +88,7 @@ class LandingTest(base.CloudTestCase):
         left = dict(self.rows('request_spec', server['id'], 'cell1')[0],
                     revision=2)
         del left['id']
-        self.execute('INSERT INTO request_spec (%s) VALUES (%s)' % (
-            ', '.join(left), ', '.join(':' + name for name in left)), **left)
+        self.insert('request_spec', left)
         for here, there in (('cell1', 'cell2'), ('cell2', 'cell1')):
             self.map_to(server, there)
             self.assertEqual([], self.revisions(server['id']))
@@ -139,8 +134,7 @@ class LandingTest(base.CloudTestCase):
         server = self.boot(host='host1')
         row, = self.rows('request_spec', server['id'], 'cell1')
         self.execute('DELETE FROM request_spec', cell='cell1')
-        self.execute('INSERT INTO request_spec (%s) VALUES (%s)' % (
-            ', '.join(row), ', '.join(':' + name for name in row)), **row)
+        self.insert('request_spec', row)
         with self.targeted('cell1') as cctxt:
             reload.reload(cctxt, server['id'])
         self.assertEqual([], self.revisions(server['id']))

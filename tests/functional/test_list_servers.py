@@ -307,8 +307,7 @@ class AdoptionTest(ListTestCase):
             self.execute('DELETE FROM build_requests '
                          'WHERE instance_uuid = :uuid', uuid=uuid)
             self.assertEqual(['other'], self.listed())
-            self.execute('INSERT INTO build_requests (%s) VALUES (%s)' % (
-                ', '.join(row), ', '.join(':' + name for name in row)), **row)
+            self.insert('build_requests', row)
             self.assertEqual(['other'], self.listed())
             with fixtures.MonkeyPatch(
                     'nova_cells_persist.objects.build_list.PERIOD', 0):
