@@ -217,30 +217,39 @@ class CutShortTest(audited.AuditTestCase):
             self.assertEqual(expected, status)
             self.assertIn(said, stderr)
 
+    def no_space_after(self, count):
+        """Have the disk be full once files were synchronized that often.
+
+        Not by /dev/full: where eventlet has patched Nova's tests, as it has no
+        process of the command line, it waits for the disk instead.
+        """
+        sync, calls = os.fsync, []
+
+        def is_full(number):
+            calls.append(number)
+            if len(calls) > count:
+                raise OSError(errno.ENOSPC, 'No space left on device')
+            sync(number)
+
+        return fixtures.MonkeyPatch('os.fsync', is_full)
+
     def test_no_space_for_the_undo_file(self):
         server_id = self.deleted()
         before = self.everything(server_id)
-        status, _, stderr = self.command(
-            'heal', *audited.NOW, '--yes', '--undo-file', '/dev/full')
+        with self.no_space_after(0):
+            status, _, stderr = self.command(
+                'heal', *audited.NOW, '--yes', '--undo-file', self.undo_file)
         self.assertEqual(2, status)
         self.assertIn(
-            'The undo file /dev/full cannot be used: No space left on '
-            'device. Without it nothing is changed.', stderr)
+            'The undo file %s cannot be used: No space left on device. '
+            'Without it nothing is changed.' % self.undo_file, stderr)
         self.assertNotIn('put back', stderr)
         self.assertEqual(before, self.everything(server_id))
 
     def test_no_space_once_it_is_mended(self):
         server_id = self.deleted()
         before = self.everything(server_id)
-        sync, calls = os.fsync, []
-
-        def is_full(number):
-            calls.append(number)
-            if len(calls) > 1:
-                raise OSError(errno.ENOSPC, 'No space left on device')
-            sync(number)
-
-        with fixtures.MonkeyPatch('os.fsync', is_full):
+        with self.no_space_after(1):
             status, _, stderr = self.command(
                 'heal', *audited.NOW, '--yes', '--undo-file', self.undo_file)
         self.assertEqual(2, status)
