@@ -105,16 +105,23 @@ def failed_unshelve(history, instance):
     since = since and timeutils.normalize_time(
         timeutils.parse_isotime(since)) - CLOCKS
     taken_back = 0
-    for row in reversed(history):
+    for before, row in reversed(list(zip([None, *history], history))):
         if since and row.created_at < since:
             return None
         if row.event == 'restore':
             taken_back += 1
-        elif row.event == 'unshelve' and not taken_back:
+        elif row.event != 'unshelve' or before and _is_alike(before, row):
+            continue   # as that of a second request for the same zone
+        elif not taken_back:
             return row
-        elif row.event == 'unshelve':
+        else:
             taken_back -= 1
     return None
+
+
+def _is_alike(before, after):
+    return (primitive.digest_if_readable(before.spec) ==
+            primitive.digest_if_readable(after.spec))
 
 
 def failed_rebuild(history, image_id):

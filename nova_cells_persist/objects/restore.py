@@ -144,12 +144,25 @@ def restore_refused(context, instance_uuid, move):
     :param move: the Operation
     """
     if move.revision:
-        restore(context, instance_uuid,
-                lambda history, instance: move.revision)
+        restore(context, instance_uuid, _of_refused(move))
     elif move.saved:
         # Its cell could not be told of it. Nova's row is as it was.
         record.write(context, instance_uuid, lambda text: text and (
             contract.taken_back(text, *move.saved)), 'restore')
+
+
+def _of_refused(move):
+    """Return a function that returns the number of what it has saved.
+
+    What another request has saved as well, which may have been accepted, is
+    that one's to take back.
+    """
+    def number(history, instance):
+        also = any(row.event == move.event and row.revision > move.revision
+                   for row in history)
+        return None if also else move.revision
+
+    return number
 
 
 @_never_failing

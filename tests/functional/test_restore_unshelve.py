@@ -15,6 +15,7 @@
 import contextlib
 from unittest import mock
 
+import ddt
 import fixtures
 from oslo_db import exception as db_exc
 
@@ -33,6 +34,7 @@ from tests.functional import base
 from tests.functional import restoring
 
 
+@ddt.ddt
 class UnshelveTest(restoring.RestoreTestCase):
 
     microversion = 'latest'
@@ -183,7 +185,27 @@ class UnshelveTest(restoring.RestoreTestCase):
         self.assert_events(self.server, 'create', 'unshelve', 'restore')
         self.assert_saved(self.server, 'availability_zone', None)
 
-    def test_fails_after_another_one_was_refused(self):
+    def test_refused_when_the_same_was_accepted(self):
+        """What the other one has saved as well stays."""
+        instance = self.instance(self.server)
+
+        def faster(*args, **kwargs):
+            saving.cleanUp()
+            self.unshelve('zone1')
+            return instance.save(*args, **kwargs)
+
+        saving = fixtures.MonkeyPatch(
+            'nova.objects.Instance.save', mock.Mock(side_effect=faster))
+        saving.setUp()
+        self.assertRaises(
+            nova_exc.UnexpectedTaskStateError, compute.API().unshelve,
+            instance._context, instance, new_az='zone1')
+        self.assert_saved(self.server, 'availability_zone', 'zone1')
+        self.settled(self.server, 'ACTIVE')
+        self.assert_saved(self.server, 'availability_zone', 'zone1')
+
+    @ddt.data('zone1', 'zone2')
+    def test_fails_after_another_one_was_refused(self, zone):
         """That has taken back its own revision only."""
         over, instance = self.held(), self.instance(self.server)
 
@@ -197,7 +219,7 @@ class UnshelveTest(restoring.RestoreTestCase):
             self.unshelve('zone1')
             self.assertRaises(
                 nova_exc.UnexpectedTaskStateError, compute.API().unshelve,
-                instance._context, instance, new_az='zone2')
+                instance._context, instance, new_az=zone)
             self.assert_saved(self.server, 'availability_zone', 'zone1')
             over.set()
             self.settled(self.server, 'SHELVED_OFFLOADED')

@@ -14,6 +14,7 @@
 
 import collections
 import datetime
+import itertools
 
 from oslotest import base
 
@@ -181,10 +182,11 @@ class FailedRebuildTest(ContractTestCase):
 
 class FailedUnshelveTest(ContractTestCase):
 
-    def failed(self, *events, shelved_at=None):
+    def failed(self, *events, specs=itertools.count(), shelved_at=None):
         then = datetime.datetime(2020, 1, 1)
-        history = [Row(number, event, '', then + datetime.timedelta(
-            minutes=number)) for number, event in enumerate(events, 1)]
+        history = [Row(number, event, str(spec), then + datetime.timedelta(
+            minutes=number)) for number, (event, spec) in enumerate(
+                zip(events, specs), 1)]
         metadata = {'shelved_at': shelved_at} if shelved_at else {}
         row = contract.failed_unshelve(
             history, objects.Instance(system_metadata=metadata))
@@ -197,6 +199,14 @@ class FailedUnshelveTest(ContractTestCase):
         self.assertIsNone(self.failed('create', 'unshelve', 'restore'))
         self.assertEqual(4, self.failed('create', 'unshelve', 'restore',
                                         'unshelve'))
+
+    def test_that_changes_nothing(self):
+        """Of two that asked for the same zone, the first has saved it."""
+        self.assertEqual(2, self.failed(
+            'create', 'unshelve', 'unshelve', specs=[1, 2, 2]))
+        self.assertIsNone(self.failed(
+            'create', 'unshelve', 'unshelve', 'restore', specs=[1, 2, 2, 1]))
+        self.assertIsNone(self.failed('create', 'unshelve', specs=[1, 1]))
 
     def test_since_it_was_shelved(self):
         events = ('create', 'unshelve', 'save')
