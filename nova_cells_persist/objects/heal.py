@@ -101,7 +101,7 @@ def _why(failure, timeout):
 
 def _source(context, instance_uuid):
     try:
-        row = newest_readable(revision.history(context, instance_uuid),
+        row = newest_readable(_revisions(context, instance_uuid),
                               functools.partial(_warn, context))
     except ovo_exc.IncompatibleObjectVersion:
         return None
@@ -109,6 +109,15 @@ def _source(context, instance_uuid):
         return _Source(row.spec, row)
     return (_of_build(context, instance_uuid) if database.is_api(context)
             else _of_instance(context, instance_uuid))
+
+
+def _revisions(context, instance_uuid):
+    rows = revision.history(context, instance_uuid)
+    if rows or database.is_api(context):
+        return rows
+    # They may be on their way to it still.
+    landing.land_late(context, instance_uuid)
+    return revision.history(context, instance_uuid)
 
 
 def newest_readable(rows, pass_over=lambda row, exc: None):

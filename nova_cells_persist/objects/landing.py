@@ -196,7 +196,7 @@ def home(context, instance_uuid):
         return None
     context = cells.targeted(context, cell)
     if cell is not None:
-        _land_late(context, instance_uuid)
+        land_late(context, instance_uuid)
     mark = revision.newest_mark(context, instance_uuid)
     return Home(context, *mark) if mark else None
 
@@ -222,7 +222,7 @@ def history(context, instance_uuid):
     return (None, []) if rows is False else (found.context, rows)
 
 
-def _land_late(context, instance_uuid):
+def land_late(context, instance_uuid):
     """Land what the cell could not take, or a conductor did not know of.
 
     :param context: targeted at the cell, which has no revision

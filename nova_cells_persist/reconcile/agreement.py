@@ -34,11 +34,11 @@ def find(case, instance):
     """
     text = case.nova_spec
     if text is None:
-        if not instance.was_launched and instance.host is None:
-            return []   # never built: Nova has deleted it
+        if case.never_ran(case.cell):
+            return []   # Nova has deleted it
         return [codes.Finding(
             codes.MISSING_SPEC, case.uuid, 'no row in request_specs',
-            'rebuild it from %s' % _source(instance))]
+            'rebuild it from %s' % _source(case, instance))]
     data = fields_of(text)
     if data is None:
         return [_unreadable_spec(case, instance)]
@@ -51,9 +51,12 @@ def find(case, instance):
     return found + _differences(case, instance, data)
 
 
-def _source(instance):
-    return ('its newest revision' if instance.revision else
-            'the server itself')
+def _source(case, instance):
+    """Return what it can be rebuilt from, in words; None if from nothing."""
+    # What waits lands before it is asked.
+    if instance.revision or case.waiting:
+        return 'its newest revision'
+    return None if case.never_ran(case.cell) else 'the server itself'
 
 
 def _copy(case, instance, text):
@@ -89,7 +92,8 @@ def _copy(case, instance, text):
     return [_of_revision(
         case, instance, codes.CONFLICTING_REVISION,
         'is pending, and request_specs has changed since',
-        'let request_specs win; the revision stays in the history')]
+        'let request_specs win unless it has what the revision was made of; '
+        'the revision stays in the history')]
 
 
 def _damaged(case, instance, text):
@@ -105,10 +109,13 @@ def _damaged(case, instance, text):
 
 
 def _unreadable_spec(case, instance):
+    source = _source(case, instance)
     return codes.Finding(
         codes.UNREADABLE_SPEC, case.uuid,
         'its row in request_specs cannot be read',
-        'rebuild it from %s' % _source(instance))
+        'rebuild it from %s' % source if source else
+        'no host has had it, and nothing tells what it was: let its owner '
+        'delete it', by_hand=source is None)
 
 
 def _unreadable_copy(case, instance):

@@ -14,6 +14,7 @@
 
 import contextlib
 
+import ddt
 import fixtures
 from keystoneauth1 import exceptions as ks_exc
 from oslo_serialization import jsonutils
@@ -23,6 +24,7 @@ from nova.tests.functional.api import client
 from tests.functional import audited
 
 
+@ddt.ddt
 class OrphansTest(audited.NeighboursTestCase):
 
     def test_deleted_under_a_conductor_without_the_plugin(self):
@@ -154,6 +156,26 @@ class OrphansTest(audited.NeighboursTestCase):
         self.assert_healed(server_id, 'misplaced-copy')
         self.assertEqual([(1, 'create')], self.revisions(server_id, 'cell1'))
         self.assertEqual([], self.revisions(server_id))
+
+    @ddt.data(True, False)
+    def test_lost_while_the_cell_has_no_revision_of_it(self, is_read):
+        """What was asked for is in the revisions that have not landed."""
+        with fixtures.MonkeyPatch('nova_cells_persist.objects.landing._put',
+                                  lambda *args: False):
+            server_id = self.accept(az='nova:host1',
+                                    hints={'some': 'hint'})['id']
+            self._wait_for_state_change({'id': server_id}, 'ACTIVE')
+        self.execute('DELETE FROM request_specs WHERE '
+                     'instance_uuid = :uuid', uuid=server_id)
+        if is_read:
+            self.spec(server_id)
+        else:
+            self.assertEqual([('missing-spec', 'mended')],
+                             self.heal('missing-spec'))
+        self.assertEqual(['hint'],
+                         self.spec(server_id).scheduler_hints['some'])
+        self.assertEqual([(1, 'create')], self.revisions(server_id, 'cell1'))
+        self.assertEqual([], self.audit())
 
     def test_purge(self):
         stuck = self.lose()
