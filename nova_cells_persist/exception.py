@@ -166,6 +166,14 @@ class EmptyCell(CellsPersistException):
                'so with "--empty-cell %(cell)s".')
 
 
+class OtherDatabase(CellsPersistException):
+    message = ('The %(database)s has hosts (%(hosts)s), and none of those '
+               'that are mapped to it (%(mapped)s). Nothing was changed '
+               'anywhere: see whether its cell mapping connects to the right '
+               'database. If it does: nova-manage cell_v2 discover_hosts '
+               '--cell_uuid %(uuid)s')
+
+
 class SharedDatabase(EndOfRun):
     message = ('The cell mappings of the %(one)s and of the %(other)s '
                'connect to the same database. Nothing was changed anywhere: '

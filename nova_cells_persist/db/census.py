@@ -36,6 +36,8 @@ _REVISIONS = models.request_spec
 _BUILDS = models.build_request
 _INSTANCES = main_models.Instance.__table__
 _SERVICES = main_models.Service.__table__
+_COMPUTE_NODES = main_models.ComputeNode.__table__
+_HOSTS = api_models.HostMapping.__table__
 
 #: The project of the mapping in which nova/cmd/manage.py notes how far its
 #: map_instances has come.
@@ -89,6 +91,26 @@ def services(session):
     return set(session.execute(
         sa.select(_SERVICES.c.uuid).where(_SERVICES.c.deleted == 0)
         .where(_SERVICES.c.uuid.is_not(None))).scalars())
+
+
+def hosts(session):
+    """Return the hosts of the compute nodes of a cell, a set."""
+    return set(session.execute(
+        sa.select(_COMPUTE_NODES.c.host).distinct()
+        .where(_COMPUTE_NODES.c.deleted == 0)
+        .where(_COMPUTE_NODES.c.host.is_not(None))).scalars())
+
+
+def mapped_hosts(session):
+    """Return the hosts that are mapped to cells.
+
+    :returns: {id of a cell: a set of hosts}, of the cells that have any
+    """
+    found = collections.defaultdict(set)
+    for cell, host in session.execute(
+            sa.select(_HOSTS.c.cell_id, _HOSTS.c.host)):
+        found[cell].add(host)
+    return found
 
 
 def number_of_mappings(session):

@@ -46,6 +46,9 @@ from nova_cells_persist.reconcile import findings
 #: How many rows of a stream are read at once.
 PAGE = 500
 
+#: How many hosts are named of a database that is the wrong one.
+SHOWN = 3
+
 #: Before and behind all uuids.
 FIRST, LAST = '', 'zzzz'
 
@@ -74,8 +77,8 @@ class Cloud:
         :raises: UnknownCell; OneCellOnly in a process that serves one cell;
             DatabaseError, which names the first one that does not answer or
             is not mapped as it can be;
-            EmptyCell or SharedDatabase, if what a cell mapping connects to
-            cannot be that cell's database
+            EmptyCell, SharedDatabase or OtherDatabase, if what a cell mapping
+            connects to cannot be that cell's database
         """
         if database.is_cell_level():
             raise exception.OneCellOnly()
@@ -91,6 +94,7 @@ class Cloud:
         self.names = {number: cell.name or cell.uuid
                        for number, cell in self.cells.items()}
         without = self._check_connections()
+        self._check_hosts()
         if empty is not None:
             self._check_servers(
                 without - {self.find(cell).id for cell in empty})
@@ -302,6 +306,21 @@ class Cloud:
                     raise self.shared_database(other.cell, place.cell)
         return without
 
+    def _check_hosts(self):
+        # The database of another cell, or of another cloud, has servers too.
+        with self._reading(self._places[0]) as session:
+            mapped = census.mapped_hosts(session)
+        for place in self._places[1:]:
+            if place.cell not in mapped:
+                continue
+            with self._reading(place) as session:
+                hosts = census.hosts(session)
+            if hosts and hosts.isdisjoint(mapped[place.cell]):
+                raise exception.OtherDatabase(
+                    database=place.name, hosts=_some(hosts),
+                    mapped=_some(mapped[place.cell]),
+                    uuid=place.mapping.uuid)
+
     def shared_database(self, one, other):
         """Return the exception that says so of two cells.
 
@@ -322,6 +341,12 @@ class Cloud:
         for cell in sorted(mapped & without):
             raise exception.EmptyCell(database=self.name_of(cell),
                                       cell=self.names[cell])
+
+
+def _some(hosts):
+    """Return the first of several hosts, in words."""
+    first = sorted(hosts)[:SHOWN]
+    return ', '.join(first + ['...'] * (len(hosts) > len(first)))
 
 
 def _of_whoever(connection: str) -> url.URL | str:

@@ -136,6 +136,11 @@ class Case:
         return [cell for cell, instance in self.instances.items()
                 if not instance.deleted]
 
+    def never_ran(self, cell: int) -> bool:
+        """Whether no host has ever had the instance in a cell."""
+        instance = self.instances[cell]
+        return instance.host is None and not instance.was_launched
+
     def copies(self) -> set[int]:
         """Return the cells that have revisions of it, a set."""
         return self.strays | {cell for cell, instance in

@@ -34,6 +34,10 @@ Ending = collections.namedtuple('Ending', 'home other is_kept')
 _FINISHED = 'finished'
 _CONFIRMING = 'confirming'
 
+# Those of one that nobody can confirm or revert any more. What seems to wait
+# for that elsewhere came back with a backup of its cell.
+_OVER = ('confirmed', 'reverted')
+
 
 def second(case):
     """Return the id of the cell that has the second instance.
@@ -45,8 +49,8 @@ def second(case):
         return None
     other, = others
     return other if case.instances[other].hidden or (
-        not case.instance.deleted and
-        case.moves.get(other) and case.moves.get(case.cell)) else None
+        not case.instance.deleted and case.moves.get(other) and
+        case.moves.get(case.cell) and not _is_over(case)) else None
 
 
 def ending(case):
@@ -60,7 +64,8 @@ def ending(case):
     home, other = case.cell, second(case)
     if case.instance.deleted:
         return Ending(home, other, False)
-    if _has_arrived(case, other) and not _has_arrived(case, home):
+    if (_has_arrived(case, other) and not _has_arrived(case, home) and
+            not _is_over(case)):
         home, other = other, home
     is_kept = case.instances[home].vm_state == vm_states.RESIZED
     if home == case.cell and is_kept and case.instances[other].hidden:
@@ -75,6 +80,10 @@ def is_confirmed_in_vain(case):
     """
     return (case.moves.get(case.cell) == _CONFIRMING and
             case.instance.vm_state == vm_states.RESIZED)
+
+
+def _is_over(case):
+    return case.moves.get(case.cell) in _OVER
 
 
 def _has_arrived(case, cell):

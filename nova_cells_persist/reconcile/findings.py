@@ -60,10 +60,10 @@ def _was_deleted_as_build(case):
     """
     if not (case.mapping and case.mapping.queued_for_delete):
         return False   # as nearly always
-    alive = [case.instances[cell] for cell in case.alive()]
-    return bool(alive and not case.in_flight and
-                all(_is_stuck(each) and not each.was_launched
-                    for each in alive))
+    alive = case.alive()
+    return bool(alive and not case.in_flight and all(
+        _is_stuck(case.instances[cell]) and case.never_ran(cell)
+        for cell in alive))
 
 
 def _deleted_as_build(case):
@@ -82,7 +82,8 @@ def _without_cell(case):
     if len(alive) > 1:
         return [_two_cells(case)]
     if alive:
-        if case.in_flight and not case.damage:
+        if (case.in_flight and not case.damage and
+                not case.instances[alive[0]].hidden):
             return [codes.Finding(
                 codes.STUCK_BUILD, case.uuid,
                 'accepted at %s; %s has it, and the mapping has no cell'
@@ -90,6 +91,12 @@ def _without_cell(case):
                 'map it to %s and remove the build' % case.named(alive[0]),
                 (alive[0],))]
         return [_unmapped(case, alive[0])]
+    if case.instances and case.in_flight:
+        # The build has come back, with a backup of the API database.
+        return [_landed_build(case, '%s, deleted' % ' and '.join(map(
+            case.named, sorted(case.instances))))]
+    if case.instances:
+        return []   # deleted; nova-manage takes all of it when it archives
     if is_unreadable(case):
         return [_unreadable_build(case)]
     if case.in_flight:
@@ -98,8 +105,6 @@ def _without_cell(case):
             'accepted at %s, and in no cell' % case.accepted_at,
             'bury it in cell0 as ERROR, where its owner can delete it, once '
             'no super-conductor has it in its queue')]
-    if case.instances:
-        return []   # deleted; nova-manage takes all of it when it archives
     if case.mapping is not None:
         return [codes.Finding(
             codes.DELETED_BUILD, case.uuid,
@@ -178,14 +183,7 @@ def _in_its_cell(case):
     found = (_confirmed_half(case) if len(case.instances) == 1
              else _elsewhere_too(case))
     if case.build or case.mirror:
-        found.append(codes.Finding(
-            codes.LANDED_BUILD, case.uuid,
-            'in %s, and there is a row of it in %s' % (
-                case.named(case.cell), ' and '.join(
-                    table for table, row in (
-                        ('build_request', case.build),
-                        ('build_requests', case.mirror)) if row)),
-            'remove the build'))
+        found.append(_landed_build(case, case.named(case.cell)))
     if case.waiting:
         found.append(codes.Finding(
             codes.MISPLACED_COPY, case.uuid,
@@ -202,6 +200,16 @@ def _in_its_cell(case):
             'set it to ERROR, so that its owner can delete it',
             (case.cell,)))
     return found + agreement.find(case, instance)
+
+
+def _landed_build(case, where):
+    return codes.Finding(
+        codes.LANDED_BUILD, case.uuid,
+        'in %s, and there is a row of it in %s' % (where, ' and '.join(
+            table for table, row in (
+                ('build_request', case.build),
+                ('build_requests', case.mirror)) if row)),
+        'remove the build')
 
 
 def _elsewhere_too(case):
@@ -259,8 +267,7 @@ def _is_stuck(instance):
 def _two_cells(case):
     spare = sorted(
         cell for cell in case.alive() if cell != case.cell and
-        case.instances[cell].host is None and
-        not case.instances[cell].was_launched)
+        case.never_ran(cell))
     certain = case.instance is not None and len(spare) == 1
     if not certain:
         return codes.Finding(

@@ -134,6 +134,48 @@ class BuildsTest(audited.AuditTestCase):
         self.assertEqual([(1, 'create')], self.revisions(server_id, 'cell1'))
         self.assert_can_be_deleted(server_id)
 
+    def test_older_api_database_of_a_server_that_runs(self):
+        """What it has by now is not what its build says."""
+        server_id, rows = self.landed(body={'tags': ['asked']})
+        self.api.api_put('/servers/%s/tags' % server_id, {'tags': ['now']})
+        self.execute('UPDATE block_device_mapping SET deleted = id', 'cell1')
+        self.put_back(server_id, rows)
+        self.assert_healed(server_id, 'stuck-build')
+        self.assertEqual(['now'], self.api.get_server(server_id)['tags'])
+        self.assertEqual([], [
+            row['id'] for row in
+            self.rows('block_device_mapping', server_id, 'cell1')
+            if not row['deleted']])
+
+    def test_older_api_database_of_a_server_that_was_deleted(self):
+        """It does not come back."""
+        server_id, rows = self.landed()
+        self.api.delete_server(server_id)
+        self._wait_until_deleted({'id': server_id})
+        self.put_back(server_id, rows)
+        self.assertEqual('BUILD', self.api.get_server(server_id)['status'])
+        self.assert_healed(server_id, 'landed-build')
+        self.assertRaises(client.OpenStackApiNotFoundException,
+                          self.api.get_server, server_id)
+        self.assertEqual([], self.rows('instances', server_id, 'cell0'))
+
+    def landed(self, **kwargs):
+        """Return the id of a server, and {table: rows} of its build."""
+        with self.held_builds() as let_go:
+            server_id = self.accept(az='nova:host1', **kwargs)['id']
+            rows = {table: self.rows(table, server_id) for table in (
+                'build_requests', 'build_request', 'build_request_item')}
+            let_go()
+            self._wait_for_state_change({'id': server_id}, 'ACTIVE')
+        return server_id, rows
+
+    def put_back(self, server_id, rows):
+        """Have the API database be as before a server has landed."""
+        for table, several in rows.items():
+            for row in several:
+                self.insert(table, row)
+        self.execute('UPDATE instance_mappings SET cell_id = NULL')
+
     def assert_can_be_deleted(self, server_id):
         server = self.api.get_server(server_id)
         self.assertEqual('ERROR', server['status'])

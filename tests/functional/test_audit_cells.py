@@ -121,13 +121,8 @@ class DatabasesTest(audited.NeighboursTestCase):
         self.api.delete_server(server_id)
         before = self.everything(server_id)
         with self.dead_cell('cell2'):
-            for argv in (['audit'], ['heal', '--yes'], ['purge', '--yes'],
-                         ['backfill']):
-                status, stdout, stderr = self.command(
-                    *argv, *(audited.NOW if argv[0] != 'backfill' else ()))
-                self.assertEqual((2, ''), (status, stdout))
-                self.assertIn('database of cell cell2 cannot be used: '
-                              'nothing answers', stderr)
+            self.assert_refused('database of cell cell2 cannot be used: '
+                                'nothing answers')
         self.assertEqual(before, self.everything(server_id))
 
     def test_cell_dies_on_the_way(self):
@@ -174,6 +169,22 @@ class DatabasesTest(audited.NeighboursTestCase):
         self.assertIn('connect to the same database', stderr)
         self.assertNotIn('s3cret', stderr)
 
+    def test_databases_of_two_cells_are_exchanged(self):
+        """Each has servers, and none is where it is mapped to."""
+        server_ids = [self.boot(host='host1')['id'], *self.neighbours]
+        before = list(map(self.everything, server_ids))
+        with self.connected(cell1='cell2', cell2='cell1'):
+            self.assert_refused('database of cell cell1 has hosts (host3), '
+                                'and none of those that are mapped to it '
+                                '(host1)')
+        self.assertEqual(before, list(map(self.everything, server_ids)))
+
+    def test_cell_without_a_mapped_host(self):
+        """Its hosts are yet to be discovered."""
+        self.boot(host='host1')
+        self.execute('DELETE FROM host_mappings')
+        self.assertEqual([], self.audit())
+
     def test_one_name_for_two_cells(self):
         self.execute("UPDATE cell_mappings SET database_connection = "
                      "'mysql://h/nova', name = 'twin' "
@@ -185,40 +196,51 @@ class DatabasesTest(audited.NeighboursTestCase):
             self.assertIn('cell twin (%s)' % self.cell_mappings[cell].uuid,
                           stderr)
 
-    def one_database(self, one, other):
-        """Return a context manager in which two cells have one.
+    def assert_refused(self, expected, *codes):
+        """Make sure that no command does anything, each saying why.
 
-        Under URLs that differ, as with and without a port, or by its name
-        and by its address.
+        :param codes: that are to be healed, all if none
         """
-        facade = self.engine_facade(one)
+        for argv in (['audit'], ['heal', *codes, '--yes'],
+                     ['purge', '--yes'], ['backfill']):
+            status, stdout, stderr = self.command(
+                *argv, *(audited.NOW if argv[0] != 'backfill' else ()))
+            self.assertEqual((2, ''), (status, stdout))
+            self.assertIn(expected, stderr)
+
+    def connected(self, **cells):
+        """Return a context manager in which cells have others' databases.
+
+        Under URLs that are not theirs: of two that have one these differ, as
+        with and without a port, or by its name and by its address.
+
+        :param cells: {name of a cell: name of that whose database it has}
+        """
+        facades = {self.cell_mappings[one].uuid: self.engine_facade(other)
+                   for one, other in cells.items()}
         set_target_cell = nova_context.set_target_cell
 
         def targeted(cctxt, mapping):
             set_target_cell(cctxt, mapping)
-            if mapping and mapping.uuid == self.cell_mappings[other].uuid:
-                cctxt.db_connection = facade
+            if mapping and mapping.uuid in facades:
+                cctxt.db_connection = facades[mapping.uuid]
 
         return fixtures.MonkeyPatch('nova.context.set_target_cell', targeted)
 
     def test_one_database_under_two_urls(self):
         server_id = self.built_on_no_host()
         before = self.everything(server_id)
-        with self.one_database('cell1', 'cell2'):
-            for argv in (['audit'], ['heal', 'two-cells', '--yes'],
-                         ['backfill']):
-                status, stdout, stderr = self.command(
-                    *argv, *(audited.NOW if argv[0] != 'backfill' else ()))
-                self.assertEqual((2, ''), (status, stdout))
-                self.assertIn('connect to the same database', stderr)
+        with self.connected(cell2='cell1'):
+            self.assert_refused('connect to the same database', 'two-cells')
         self.assertEqual(before, self.everything(server_id))
 
     def test_one_database_in_which_nobody_has_registered(self):
         server_id = self.built_on_no_host()
         for cell in ('cell1', 'cell2'):
-            self.execute('UPDATE services SET deleted = id', cell)
+            for table in ('services', 'compute_nodes'):
+                self.execute('UPDATE %s SET deleted = id' % table, cell)
         before = self.everything(server_id)
-        with self.one_database('cell1', 'cell2'):
+        with self.connected(cell2='cell1'):
             self.assertIn(('two-cells', server_id), self.audit())
             status, stdout, stderr = self.command(
                 'heal', 'two-cells', '--server', server_id, *audited.NOW,

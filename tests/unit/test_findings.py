@@ -159,6 +159,23 @@ class FindingsTestCase(testtools.TestCase):
     def test_contract(self, values, expected):
         self.assertEqual(expected, self.of(**values))
 
+    @ddt.data('{', spec(num_instances='many'))
+    def test_damaged_and_never_built(self, text):
+        """There is nothing that it could be rebuilt from."""
+        found, = findings.find(self.case(text=text, instances={1: instance(
+            vm_state='error', host=None, was_launched=False, revision=None,
+            spec=None)}))
+        self.assertEqual(('unreadable-spec', True),
+                         (found.code, found.by_hand))
+
+    @ddt.data(({}, 'server itself'), ({'waiting': True}, 'newest revision'))
+    @ddt.unpack
+    def test_what_it_is_rebuilt_from(self, others, source):
+        found = findings.find(self.case(text=None, instances={
+            1: instance(revision=None, spec=None)}, **others))[-1]
+        self.assertEqual('missing-spec', found.code)
+        self.assertIn(source, found.repair)
+
     @ddt.data(
         (dict(flavor=flavor_of(extra_specs=['x'])), 'unreadable-spec'),
         (dict(flavor=flavor_of(extra_specs='x')), 'unreadable-spec'),
@@ -229,6 +246,9 @@ class FindingsTestCase(testtools.TestCase):
          'map it to cell 2, and hide it in cell 1'),
         ({}, {'vm_state': 'resized'}, {1: 'post-migrating', 2: 'finished'},
          (2, 1), 'map it to cell 2, and hide it in cell 1'),
+        # It is there no more: its copy is of a backup that was put back.
+        ({}, {'vm_state': 'resized', 'hidden': True},
+         {1: 'reverted', 2: 'finished'}, (1, 2), 'delete the copy in cell 2'),
         # It may still move, and both are shown.
         ({'task_state': 'resize_migrated'}, {'vm_state': 'resized'},
          {1: 'post-migrating', 2: 'finished'}, (),
@@ -241,6 +261,15 @@ class FindingsTestCase(testtools.TestCase):
             [] if cells is None else [('interrupted-move', cells, repair)],
             [(each.code, each.cells, each.shown[3]) for each in found])
 
+    @ddt.data('reverted', 'confirmed')
+    def test_copy_of_a_move_that_is_over(self, status):
+        """What it waits for would be done to the server itself."""
+        found, = findings.find(self.case(
+            instances={1: instance(), 2: instance(vm_state='resized')},
+            moves={1: status, 2: 'finished'}))
+        self.assertEqual('two-cells', found.code)
+        self.assertTrue(found.by_hand)
+
     @ddt.data(
         (None, {}, {'mirror'}, ['stuck-build']),
         (None, {}, {'build'}, ['stuck-build']),
@@ -248,6 +277,10 @@ class FindingsTestCase(testtools.TestCase):
         (False, {}, {'dead'}, ['orphaned-spec']),
         (False, {}, {'build'}, ['stuck-build']),
         (None, {1: {}}, {'build'}, ['stuck-build']),
+        (None, {1: {'hidden': True}}, {'build'}, ['unmapped-instance']),
+        (None, {1: {'deleted': 5}}, {'build'}, ['landed-build']),
+        (None, {1: {'deleted': 5}}, {'mirror'}, ['landed-build']),
+        (None, {1: {'deleted': 5}}, {'dead'}, []),
         (1, {1: {}}, {'build'}, ['landed-build']),
         (1, {1: {}}, {'dead'}, ['landed-build']),
         (1, {1: {}}, {'mirror'}, ['landed-build']))
