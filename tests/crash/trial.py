@@ -16,6 +16,7 @@
 import collections
 
 from nova.tests.functional.api import client
+from oslo_db import exception as db_exc
 
 from tests.crash import ledger
 from tests.crash import points
@@ -101,13 +102,16 @@ class Trial:
         except points.Killed:
             pass
         except client.OpenStackApiException as exc:
-            answer = exc.response.status_code
+            answer = 'HTTP %d' % exc.response.status_code
+        except db_exc.DBConnectionError as exc:
+            # What a command of nova-manage ends with.
+            answer = type(exc).__name__
         finally:
             cloud.bus.eager = False
             cloud.bus.before.clear()
         trouble = cloud.points.died or cloud.points.refused and outage or None
         if answer and not trouble:
-            raise Diverged('HTTP %d when nothing was in the way' % answer)
+            raise Diverged('%s when nothing was in the way' % answer)
         cloud.revive()
         self._flow.go_on()
         uuids = sorted(cloud.uuids() - before)
