@@ -65,6 +65,8 @@ CANNOT = (
      'its greenlet, 2.0.2, needs Python 3.11 or older'),
     (range(28, 30), ('3.13',),
      'its greenlet, 3.0.3, needs Python 3.12 or older'),
+    (range(30, 31), ('3.13',),
+     'Nova imports crypt, which Python 3.13 does not have'),
     (range(34, 35), ('3.10',), 'Nova needs Python 3.11 or newer'),
 )
 
@@ -140,17 +142,12 @@ class Environment:
 
     def __init__(self, folder, release, python):
         self._folder = folder
-        self._python = python
+        self._interpreter = interpreter(python)
         self._name = environment(release, python)
 
     def make(self):
         """Make it, or bring it up to date; return whether that was done."""
-        path = interpreter(self._python)
-        if path is None:
-            print('There is no python%s.' % self._python)
-            return False
-        return self._tox(
-            'run', '--notest', '--discover', path, '-e', self._name)
+        return self._tox('run', '--notest')
 
     def run(self, what, sample, concurrency):
         """Run tests, and return what they have come to.
@@ -161,8 +158,8 @@ class Environment:
         sample = sample and what == 'functional'
         with tempfile.TemporaryDirectory(prefix='matrix-') as scratch:
             counts = os.path.join(scratch, 'counts.json')
-            self._tox('exec', '-e', self._name, '--', 'python', '-m', module,
-                      '--json', counts, '--concurrency', concurrency,
+            self._tox('exec', '--', 'python', '-m', module, '--json', counts,
+                      '--concurrency', concurrency,
                       SAMPLE if sample else chosen)
             found = kept.read(counts)
         if found is None:
@@ -175,9 +172,14 @@ class Environment:
                       ignore_errors=True)
 
     def _tox(self, command, *arguments):
+        if self._interpreter is None:
+            print('There is no Python for %s.' % self._name)
+            return False
+        # It looks for the Python of what it has made too.
         return subprocess.run(
             [sys.executable, '-m', 'tox', command, '--workdir', self._folder,
-             *arguments], cwd=ROOT).returncode == 0
+             '--discover', self._interpreter, '-e', self._name, *arguments],
+            cwd=ROOT).returncode == 0
 
 
 def summary(found):

@@ -14,6 +14,7 @@
 
 import argparse
 import os
+import subprocess
 
 import ddt
 import fixtures
@@ -157,7 +158,13 @@ class ResultsTestCase(testtools.TestCase):
 class RunTestCase(testtools.TestCase):
     """What is kept of a run of tox."""
 
-    def run_there(self, counts):
+    COUNTS = {'passed': 1, 'failed': 0, 'skipped': 0, 'failing': []}
+
+    def setUp(self):
+        super().setUp()
+        self.commands = []
+
+    def run_there(self, counts, python='3.12'):
         """Return what is kept, and what could not be run.
 
         :param counts: that the tests write, or None
@@ -165,32 +172,44 @@ class RunTestCase(testtools.TestCase):
         folder = self.useFixture(fixtures.TempDir()).path
         self.useFixture(fixtures.MonkeyPatch('tools.matrix.FOLDER', folder))
 
-        def tox(environment, command, *arguments):
-            if counts and command == 'exec':
-                path = arguments[arguments.index('--json') + 1]
-                kept.write(path, counts)
-            return True
+        def tox(command, cwd):
+            self.commands.append(command)
+            if counts and 'exec' in command:
+                kept.write(command[command.index('--json') + 1], counts)
+            return subprocess.CompletedProcess(command, 0)
 
-        for name, value in (('Environment._tox', tox),
-                            ('interpreter', lambda python: 'python')):
+        for name, value in (
+                ('subprocess.run', tox),
+                ('interpreter', {'3.12': '/a/python3.12'}.get)):
             self.useFixture(fixtures.MonkeyPatch(
                 'tools.matrix.' + name, value))
         args = argparse.Namespace(
             folder=folder, sample=False, concurrency='1', remove=False)
         results = matrix.Results('34.0.0')
-        left = matrix.run_there(args, results, '3.11', ['unit'])
+        left = matrix.run_there(args, results, python, ['unit'])
         return results.runs, left
 
     def test_with_the_state_of_the_plugin(self):
-        runs, left = self.run_there(
-            {'passed': 1, 'failed': 0, 'skipped': 0, 'failing': []})
-        self.assertEqual(kept.state(), runs['3.11']['unit']['state'])
+        runs, left = self.run_there(self.COUNTS)
+        self.assertEqual(kept.state(), runs['3.12']['unit']['state'])
         self.assertEqual([], left)
+
+    def test_each_command_of_tox_is_told_the_python(self):
+        self.run_there(self.COUNTS)
+        for command, name in zip(self.commands, ('run', 'exec'), strict=True):
+            self.assertIn(name, command)
+            self.assertEqual('/a/python3.12',
+                             command[command.index('--discover') + 1])
+
+    def test_no_such_python(self):
+        self.assertEqual(({}, ['Nova 34.0.0, Python 3.13, unit']),
+                         self.run_there(self.COUNTS, '3.13'))
+        self.assertEqual([], self.commands)
 
     @ddt.data(None, {'passed': 0, 'failed': 1, 'skipped': 0,
                      'failing': ['a']})
     def test_none_has_passed(self, counts):
-        self.assertEqual(({}, ['Nova 34.0.0, Python 3.11, unit']),
+        self.assertEqual(({}, ['Nova 34.0.0, Python 3.12, unit']),
                          self.run_there(counts))
 
 
