@@ -24,6 +24,12 @@ _REASONS = tuple((re.compile(pattern + r'$'), reason) for pattern, reason in (
      'Two builds of one second: SQLite keeps for it which was first, and Nova '
      'sorts builds by that. No instance has it; in a cell they are sorted by '
      'their uuids, and with the plugin from the start.'),
+    (r'nova\.tests\.functional\.test_cross_cell_migrate\.'
+     r'TestMultiCellMigrate\.'
+     r'test_prep_snapshot_based_resize_at_source_destroy_fails',
+     'It looks into the target cell without waiting for the conductor, which '
+     'removes the copy there: on a busy machine it fails more often than not, '
+     'on stock too.'),
     (_OBJECTS + r'(build_request\.Test(Remote)?BuildRequestObject\.'
      r'test_(create|save)|request_spec\.Test(Remote)?RequestSpecObject\.'
      r'test_create)',

@@ -132,8 +132,8 @@ class Results:
                 each: run.verdicts.get(test, 'not run')
                 for each, run in runs.items()}
         self.flaky.update(flaky)
-        self.failing = sorted((set(self.failing) - set(verdicts)) | (
-            set(runs['stock'].failed()) & set(runs['plugin'].failed())))
+        self.failing = sorted((set(self.failing) - set(verdicts)).union(
+            nova_functional.fail_on_both(**runs)))
         self._write()
 
     def wait_for(self, tests):

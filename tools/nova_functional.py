@@ -16,16 +16,18 @@
 
 The tests run with the plugin, and those that fail run on stock too: what
 passes with the plugin needs no second run. ``--both`` runs all of them both
-ways, ``--stock`` or ``--plugin`` one way only. A test whose verdict differs is
-run again, one by one, both ways: one that is not the same each time is called
-flaky, and all its verdicts are shown. It counts as passed if it has passed
-both ways in the end, and has failed on stock too or may differ, as
-tools/nova_explained.py says why. The exit status is not zero when a test fails
+ways, ``--stock`` or ``--plugin`` one way only. A test whose verdict differs,
+or that fails both ways, is run again, one by one, both ways: one that is not
+the same each time is called flaky, and all its verdicts are shown. It counts
+as passed if it has passed both ways in the end, and has failed on stock too or
+may differ, as tools/nova_explained.py says why. What fails both ways to the
+end is named and not counted. The exit status is not zero when a test fails
 with the plugin that passes on stock, or when no test ran; with only one run,
 when any test fails.
 """
 
 import argparse
+import dataclasses
 import importlib.metadata
 import importlib.util
 import os
@@ -166,8 +168,13 @@ def differences(stock, plugin):
         if stock.verdicts.get(test) != plugin.verdicts.get(test))
 
 
+def fail_on_both(stock, plugin):
+    """The ids of the tests that fail on stock too, sorted."""
+    return sorted(set(stock.failed()) & set(plugin.failed()))
+
+
 def settle(tests, stock, plugin, failing=()):
-    """Run what differs again, one after the other, until it is excused.
+    """Run what differs or fails again, one by one, until it is excused.
 
     Some of Nova's tests lose a race with Nova now and then, on stock too, and
     one may take those behind it along. One that is excused counts as passed,
@@ -180,7 +187,8 @@ def settle(tests, stock, plugin, failing=()):
     """
     given = {test: [*[('failed', 'failed')] * (test in failing),
                     (stock.verdicts.get(test), plugin.verdicts.get(test))]
-             for test in differences(stock, plugin)}
+             for test in [*differences(stock, plugin),
+                          *fail_on_both(stock, plugin)]}
     for _ in range(RERUNS):
         unsettled = [test for test, verdicts in given.items()
                      if None not in verdicts[-1]
@@ -213,7 +221,7 @@ def excused(test, given):
         'failed' in on_stock or nova_explained.why(test))
 
 
-def report(tests, runs, differing, flaky):
+def report(tests, runs, differing, flaky, on_both):
     """Print the counts side by side, and each test that differs."""
     print('\nNova %s (%s)' % (tests.version, tests.mode))
     print('%-8s %8s %8s %8s %10s %10s' % (
@@ -229,8 +237,22 @@ def report(tests, runs, differing, flaky):
         print('differs: %s: %s' % (test, ', '.join(
             '%s: %s' % (label, outcome.verdicts.get(test, 'not run'))
             for label, outcome in runs.items())))
+    for test in on_both:
+        print('fails on stock too: %s' % test)
     if len(runs) == 2 and ran(runs) and not differing:
         print("No test's verdict differs.")
+
+
+def judged(runs, on_both):
+    """Return the Run that counts: that with the plugin, if there is one.
+
+    :param on_both: tests that fail on stock too, which say nothing of the
+        plugin and are left out
+    """
+    outcome = runs.get('plugin') or runs['stock']
+    return dataclasses.replace(outcome, verdicts={
+        test: verdict for test, verdict in outcome.verdicts.items()
+        if test not in on_both})
 
 
 def acceptable(runs, differing):
@@ -293,21 +315,20 @@ def main():
         flaky = settle(tests, **runs) if comparable else {}
 
     differing = differences(**runs) if comparable else []
-    report(tests, runs, differing, flaky)
+    on_both = fail_on_both(**runs) if comparable else []
+    report(tests, runs, differing, flaky, on_both)
     good = acceptable(runs, differing)
-    total = {verdict: sum(outcome.count(verdict) for outcome in runs.values())
-             for verdict in run_tests.VERDICTS}
+    counted = judged(runs, on_both)
     if args.json:
-        reasons = {test: reason for outcome in runs.values()
-                   for test, reason in outcome.why().items()}
         run_tests.write_json(
-            args.json, total, nova=tests.version, mode=tests.mode,
-            differing=differing, flaky=flaky, reasons=reasons, runs={
+            args.json, counted.counts(), nova=tests.version, mode=tests.mode,
+            differing=differing, flaky=flaky, on_stock_too=on_both,
+            reasons=counted.why(), runs={
                 label: dict(outcome.counts(), seconds=round(outcome.seconds),
                             cpu_seconds=round(outcome.cpu_seconds),
                             verdicts=outcome.verdicts)
                 for label, outcome in runs.items()})
-    print(run_tests.describe(total), flush=True)
+    print(run_tests.describe(counted.counts()), flush=True)
     return 0 if good else 1
 
 

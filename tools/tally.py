@@ -14,9 +14,10 @@
 
 ``python3 -m tools.tally FILE [FILE ...]`` reads what ``--json`` of
 ``tools.run_tests`` and ``tools.nova_functional`` wrote, prints what failed and
-why, a line for each file and the sum as the last line. The exit status is not
-zero when anything failed, and when a run left no counts or ran no test. Needs
-only Python itself.
+why, then for each file its counts with the names of what failed, for who reads
+no more than the end, and the sum as the last line. The exit status is not zero
+when anything failed, and when a run left no counts or ran no test. Needs only
+Python itself.
 """
 
 import json
@@ -49,6 +50,10 @@ def main(paths):
             show_failed(name, counts)
             lines.append('%-24s %5d passed %5d failed %5d skipped' % (
                 name, counts['passed'], counts['failed'], counts['skipped']))
+            lines += ['    %s' % test
+                      for test in sorted(counts.get('reasons', {}))]
+            lines += ['    fails on stock too, not counted: %s' % test
+                      for test in counts.get('on_stock_too', ())]
         good = good and bool(counts['passed']) and not counts['failed']
         for verdict in total:
             total[verdict] += counts[verdict]

@@ -119,8 +119,42 @@ class SettleTest(base.BaseTestCase):
             tests, {}, {'a': 'failed'}))
         self.assertEqual([], tests.runs)
 
+    def test_what_fails_both_ways(self):
+        """Both may have lost the same race."""
+        times = nova_functional.RERUNS
+        tests = Tests(a={'stock': ['failed', 'passed'],
+                         'plugin': ['passed', 'failed']},
+                      b={'stock': ['failed'] * times,
+                         'plugin': ['failed'] * times})
+        stock, plugin = (run_tests.Run({'a': 'failed', 'b': 'failed'})
+                         for _ in range(2))
+        flaky = nova_functional.settle(tests, stock, plugin)
+        self.assertEqual({'a': [('failed', 'failed'), ('failed', 'passed'),
+                                ('passed', 'failed')]}, flaky)
+        self.assertEqual(['b'], nova_functional.fail_on_both(stock, plugin))
+
     def test_nothing_differs(self):
         tests = Tests()
         self.assertEqual(({}, []), self.settle(
-            tests, {'a': 'failed'}, {'a': 'failed'}))
+            tests, {'a': 'passed'}, {'a': 'passed'}))
         self.assertEqual([], tests.runs)
+
+
+class JudgedTest(base.BaseTestCase):
+    """What is counted."""
+
+    def test_what_fails_on_stock_too_is_not(self):
+        runs = {'plugin': run_tests.Run({'a': 'failed', 'b': 'failed',
+                                         'c': 'passed', 'd': 'skipped'},
+                                        {'a': 'a race', 'b': 'a fault'}),
+                'stock': run_tests.Run({'a': 'failed', 'b': 'passed'})}
+        outcome = nova_functional.judged(
+            runs, nova_functional.fail_on_both(**runs))
+        self.assertEqual({'passed': 1, 'failed': 1, 'skipped': 1},
+                         outcome.counts())
+        self.assertEqual({'b': 'a fault'}, outcome.why())
+
+    def test_stock_alone_is(self):
+        runs = {'stock': run_tests.Run({'a': 'failed', 'b': 'passed'})}
+        self.assertEqual({'passed': 1, 'failed': 1, 'skipped': 0},
+                         nova_functional.judged(runs, []).counts())

@@ -51,6 +51,8 @@ class TallyTest(base.BaseTestCase):
         self.assertEqual(1, status)
         self.assertIn('run1: failed: bad\n'
                       '    Falsifying example:\n    f(x=1)\n', printed)
+        # And once more at the very end.
+        self.assertEqual('    bad', printed.splitlines()[-2])
         self.assertEqual('2 passed, 1 failed, 0 skipped',
                          printed.splitlines()[-1])
 
@@ -58,6 +60,16 @@ class TallyTest(base.BaseTestCase):
         run = run_tests.Run({'a': 'failed'}, {'a': 'lost a race'})
         run.verdicts['a'] = 'passed'
         self.assertNotIn('failed: a', self.tally(run)[1])
+
+    def test_what_fails_on_stock_too_is_named_and_no_failure(self):
+        path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'a.json')
+        run_tests.write_json(
+            path, run_tests.Run({'good': 'passed'}).counts(),
+            on_stock_too=['bad'])
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            self.assertEqual(0, tally.main([path]))
+        self.assertIn('fails on stock too, not counted: bad\n',
+                      printed.getvalue())
 
     def test_a_run_without_counts_is_a_failure(self):
         with contextlib.redirect_stdout(io.StringIO()) as printed:
