@@ -178,7 +178,8 @@ def settle(tests, stock, plugin, failing=()):
 
     Some of Nova's tests lose a race with Nova now and then, on stock too, and
     one may take those behind it along. One that is excused counts as passed,
-    any other keeps its first verdicts.
+    one that fails anyway as failed both ways, any other keeps its first
+    verdicts.
 
     :param failing: the tests that have failed both ways before
     :returns: {id of a flaky test, which was not the same each time on a side:
@@ -204,6 +205,9 @@ def settle(tests, stock, plugin, failing=()):
                 run.verdicts.get(test, 'not run') for run in again))
             if excused(test, given[test]):
                 stock.verdicts[test] = plugin.verdicts[test] = 'passed'
+    for test, verdicts in given.items():
+        if fails_anyway(test, verdicts):
+            stock.verdicts[test] = plugin.verdicts[test] = 'failed'
     return {test: verdicts for test, verdicts in given.items()
             if any(len(set(side)) > 1 for side in zip(*verdicts))}
 
@@ -219,6 +223,15 @@ def excused(test, given):
     on_stock, with_plugin = zip(*given)
     return 'passed' in on_stock and 'passed' in with_plugin and bool(
         'failed' in on_stock or nova_explained.why(test))
+
+
+def fails_anyway(test, given):
+    """Whether a test that may differ has failed on stock too, to the end.
+
+    :param given: as :func:`excused` takes it
+    """
+    return bool(nova_explained.why(test)) and not excused(
+        test, given) and 'failed' in next(zip(*given))
 
 
 def report(tests, runs, differing, flaky, on_both):

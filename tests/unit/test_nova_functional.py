@@ -133,6 +133,18 @@ class SettleTest(base.BaseTestCase):
                                 ('passed', 'failed')]}, flaky)
         self.assertEqual(['b'], nova_functional.fail_on_both(stock, plugin))
 
+    def test_what_seldom_wins_a_race_of_its_own(self):
+        """Once stock was lucky, and the plugin never."""
+        test = ('nova.tests.functional.test_cross_cell_migrate.'
+                'TestMultiCellMigrate.'
+                'test_prep_snapshot_based_resize_at_source_destroy_fails')
+        times = nova_functional.RERUNS
+        for name, differing in ((test, []), ('a', ['a'])):
+            tests = Tests(**{name: {'stock': ['failed'] * times,
+                                    'plugin': ['failed'] * times}})
+            self.assertEqual(differing, self.settle(
+                tests, {name: 'passed'}, {name: 'failed'})[1])
+
     def test_nothing_differs(self):
         tests = Tests()
         self.assertEqual(({}, []), self.settle(
