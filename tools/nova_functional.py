@@ -226,12 +226,15 @@ def excused(test, given):
 
 
 def fails_anyway(test, given):
-    """Whether a test that may differ has failed on stock too, to the end.
+    """Whether stock, too, has failed a test that may differ.
+
+    And that has not passed both ways, however often it was run again.
 
     :param given: as :func:`excused` takes it
     """
-    return bool(nova_explained.why(test)) and not excused(
-        test, given) and 'failed' in next(zip(*given))
+    on_stock, _ = zip(*given)
+    return bool('failed' in on_stock and nova_explained.why(test)
+                and not excused(test, given))
 
 
 def report(tests, runs, differing, flaky, on_both):
